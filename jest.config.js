@@ -9,4 +9,5 @@ export default {
   },
   cacheDirectory: '<rootDir>/.cache/jest',
   maxWorkers: 2,
+  reporters: ['default', '<rootDir>/test/support/summary-reporter.js'],
 };

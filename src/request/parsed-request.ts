@@ -21,6 +21,8 @@ export interface ParsedBody {
   readonly stream: boolean;
   /** `stream_options.include_usage` as the client sent it. */
   readonly includeUsage: boolean;
+  /** Makes a streamed chat or completion report its usage; undefined where it does so anyway, or has no such option. */
+  readonly usageEdit: BodyEdit | undefined;
   readonly maxOutputTokens: number | undefined;
   /** `user`, `session_id`, `prompt_cache_key` or `metadata.user_id`, the first that is a non-empty string, in that order. */
   readonly sessionKey: string | undefined;

@@ -25,6 +25,8 @@ export interface RejectionDetail {
   readonly param?: string;
   /** Whole seconds for `Retry-After`. */
   readonly retryAfterSeconds?: number;
+  /** More response headers, e.g. `allow`. */
+  readonly headers?: Readonly<Record<string, string>>;
   /** What went wrong underneath; never on the wire. */
   readonly cause?: unknown;
 }
@@ -35,12 +37,14 @@ export class Rejection extends Error {
   readonly reason: RejectionReason;
   readonly param: string | undefined;
   readonly retryAfterSeconds: number | undefined;
+  readonly headers: Readonly<Record<string, string>>;
 
   constructor(reason: RejectionReason, message: string, detail: RejectionDetail = {}) {
     super(message, { cause: detail.cause });
     this.reason = reason;
     this.param = detail.param;
     this.retryAfterSeconds = detail.retryAfterSeconds;
+    this.headers = detail.headers ?? {};
   }
 
   get status(): number {

@@ -98,4 +98,5 @@ export interface PickerDefinition<Params = unknown> extends Definition<Params, P
   readonly kind: 'picker';
 }
 
-export type PluginDefinition<Params = unknown> = FilterDefinition<Params> | ScorerDefinition<Params> | PickerDefinition<Params>;
+export type PluginDefinition<Params = unknown> =
+  FilterDefinition<Params> | ScorerDefinition<Params> | PickerDefinition<Params>;

@@ -29,7 +29,9 @@ export class FakeClock implements Clock {
   advance(byMs: number): void {
     const untilMs = this.#nowMs + byMs;
     for (;;) {
-      const next = [...this.#timers].filter(([, timer]) => timer.dueMs <= untilMs).sort((a, b) => a[1].dueMs - b[1].dueMs || a[0] - b[0])[0];
+      const next = [...this.#timers]
+        .filter(([, timer]) => timer.dueMs <= untilMs)
+        .sort((a, b) => a[1].dueMs - b[1].dueMs || a[0] - b[0])[0];
       if (next === undefined) break;
       const [id, timer] = next;
       this.#timers.delete(id);

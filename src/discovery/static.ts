@@ -1,0 +1,171 @@
+/** Endpoints from a fixed list: addresses stand for themselves, names are resolved again and again. */
+import { lookup } from 'node:dns/promises';
+import { endpointId, type EndpointTarget } from '../endpoints/endpoint.ts';
+import { createBackoff } from '../lib/backoff.ts';
+import type { Clock, Timer } from '../lib/clock.ts';
+import type { StaticBackend } from './static-backends.ts';
+
+export { parseBackends, type StaticBackend } from './static-backends.ts';
+
+export interface ResolvedAddress {
+  readonly address: string;
+  readonly family: number;
+}
+
+/** Resolves a name to all of its addresses; rejects where it has none. */
+export type Resolve = (hostname: string) => Promise<readonly ResolvedAddress[]>;
+
+/** The system's resolver, so that /etc/hosts and search domains count. */
+export const resolveBySystem: Resolve = (hostname) => lookup(hostname, { all: true });
+
+/** One name of the list, for people. */
+export interface NameStatus {
+  readonly name: string;
+  /** The last known addresses; empty until the name was ever resolved. */
+  readonly addresses: readonly string[];
+  /** Why the last resolution failed; undefined where it succeeded or is still on its way. */
+  readonly problem: string | undefined;
+}
+
+export interface StaticDiscoveryDeps {
+  readonly backends: readonly StaticBackend[];
+  readonly resolve: Resolve;
+  readonly clock: Clock;
+  /** Uniform in [0, 1). */
+  readonly random: () => number;
+  /** Called with the whole membership: at once with what needs no resolving, then whenever it changed. */
+  readonly onTargets: (targets: readonly EndpointTarget[]) => void;
+  /** Called when the problem of a name begins, changes or ends; not for each attempt. */
+  readonly onNameChange?: (status: NameStatus) => void;
+  /** From one answer to the next question. Default 5000. */
+  readonly dnsIntervalMs?: number;
+}
+
+export interface StaticDiscovery {
+  /** Never fails: a name that cannot be resolved yet is asked again. */
+  start(): void;
+  stop(): void;
+  status(): readonly NameStatus[];
+}
+
+interface WatchedName {
+  status: NameStatus;
+  timer: Timer | undefined;
+}
+
+const defaultDnsIntervalMs = 5000;
+const firstRetryMs = 250;
+
+/**
+ * Creates the discovery of a fixed list. Every address of a name becomes an endpoint that keeps the name as `hostname`.
+ * Where a name has both families only its IPv4 addresses count: they belong to the same engines, which would otherwise
+ * be counted twice. A failed resolution keeps the last known addresses.
+ */
+export function createStaticDiscovery(deps: StaticDiscoveryDeps): StaticDiscovery {
+  const {
+    backends,
+    resolve,
+    clock,
+    random,
+    onTargets,
+    onNameChange,
+    dnsIntervalMs = defaultDnsIntervalMs,
+  } = deps;
+  const names = new Map<string, WatchedName>();
+  let running = false;
+
+  function publish(): void {
+    onTargets(
+      backends.flatMap((backend) =>
+        (backend.isName ? (names.get(backend.host)?.status.addresses ?? []) : [backend.host]).map((address) =>
+          toTarget(backend, address),
+        ),
+      ),
+    );
+  }
+
+  function watchName(name: string): void {
+    const watched: WatchedName = { status: { name, addresses: [], problem: undefined }, timer: undefined };
+    names.set(name, watched);
+    const backoff = createBackoff({ firstMs: firstRetryMs, maxMs: dnsIntervalMs, random });
+
+    function update(addresses: readonly string[], problem: string | undefined): void {
+      const before = watched.status;
+      watched.status = { name, addresses, problem };
+      if (!sameList(before.addresses, addresses)) publish();
+      if (before.problem !== problem) onNameChange?.(watched.status);
+    }
+
+    async function ask(): Promise<void> {
+      const answer = await tryResolve(resolve, name);
+      if (!running) return;
+      update(answer.addresses ?? watched.status.addresses, answer.problem);
+      if (answer.problem === undefined) backoff.reset();
+      const pauseMs = answer.problem === undefined ? dnsIntervalMs : backoff.nextMs();
+      watched.timer = clock.after(pauseMs, () => void ask());
+    }
+
+    void ask();
+  }
+
+  return {
+    start() {
+      running = true;
+      publish();
+      for (const name of new Set(backends.filter(({ isName }) => isName).map(({ host }) => host)))
+        watchName(name);
+    },
+    stop() {
+      running = false;
+      for (const { timer } of names.values()) timer?.cancel();
+    },
+    status: () => [...names.values()].map(({ status }) => status),
+  };
+}
+
+function toTarget(backend: StaticBackend, address: string): EndpointTarget {
+  return {
+    id: endpointId(address, backend.port),
+    address,
+    port: backend.port,
+    tls: backend.tls,
+    hostname: backend.isName ? backend.host : undefined,
+    configuredModels: backend.models,
+  };
+}
+
+type NameAnswer =
+  | { readonly addresses: readonly string[]; readonly problem: undefined }
+  | { readonly addresses: undefined; readonly problem: string };
+
+async function tryResolve(resolve: Resolve, name: string): Promise<NameAnswer> {
+  try {
+    const addresses = oneFamily(await resolve(name));
+    if (addresses.length > 0) return { addresses, problem: undefined };
+    return { addresses: undefined, problem: `Cannot resolve "${name}": it has no addresses` };
+  } catch (error) {
+    return { addresses: undefined, problem: `Cannot resolve "${name}": ${problemOf(error)}` };
+  }
+}
+
+/** Sorted, so that a resolver that rotates its answers changes nothing. */
+function oneFamily(resolved: readonly ResolvedAddress[]): readonly string[] {
+  const ipv4 = resolved.filter(({ family }) => family === 4);
+  const chosen = ipv4.length > 0 ? ipv4 : resolved;
+  return [...new Set(chosen.map(({ address }) => address))].sort();
+}
+
+function sameList(a: readonly string[], b: readonly string[]): boolean {
+  return a.length === b.length && a.every((value, index) => value === b[index]);
+}
+
+const resolverWords: ReadonlyMap<string, string> = new Map([
+  ['ENOTFOUND', 'no such name'],
+  ['EAI_AGAIN', 'the name server does not answer'],
+]);
+
+function problemOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const code = 'code' in error && typeof error.code === 'string' ? error.code : '';
+  return resolverWords.get(code) ?? error.message;
+}

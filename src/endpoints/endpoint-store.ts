@@ -1,0 +1,242 @@
+/** The one owner of all endpoints: takes what discovery and scraping found, publishes immutable snapshots. */
+import type { Clock } from '../lib/clock.ts';
+import type {
+  EngineMetrics,
+  Endpoint,
+  EndpointId,
+  EndpointSnapshot,
+  EndpointTarget,
+  Health,
+  ServedModel,
+} from './endpoint.ts';
+
+/** What happened to membership and trust since the last call of the listener. */
+export interface EndpointChange {
+  readonly added: readonly Endpoint[];
+  readonly removed: readonly Endpoint[];
+  /** Removed, became unhealthy, or restarted: what was learned about them no longer holds. */
+  readonly lost: readonly Endpoint[];
+}
+
+/** Called after every published snapshot, and when an endpoint was lost without one (a restart). Must not throw. */
+export type EndpointListener = (snapshot: EndpointSnapshot, change: EndpointChange) => void;
+
+/**
+ * Reports about an endpoint that is no longer in the store are ignored: an answer may arrive after its removal.
+ * A snapshot is published when membership, health or model sets change, never for mere metrics.
+ */
+export interface EndpointStore {
+  readonly snapshot: EndpointSnapshot;
+  /**
+   * Makes the targets the whole membership. Endpoints that stay keep their object, those whose `tls` or `hostname`
+   * changed are replaced. One id given twice is one endpoint with both lists of models.
+   */
+  setTargets(targets: readonly EndpointTarget[]): void;
+  /** Adds a listener; call the result to remove it. */
+  subscribe(listener: EndpointListener): () => void;
+  /** Replaces the last scrape; undefined where none is young enough to believe. */
+  reportMetrics(endpoint: Endpoint, metrics: EngineMetrics | undefined): void;
+  /** Replaces what the engine lists. */
+  reportModels(endpoint: Endpoint, models: readonly ServedModel[]): void;
+  /** The engine answered: the endpoint is ready from now on. */
+  reportHealthy(endpoint: Endpoint): void;
+  /** The engine cannot be used; forgets its metrics. */
+  reportUnhealthy(endpoint: Endpoint, reason: string): void;
+  /** The engine behind the endpoint is a new process: its caches are empty. */
+  reportRestart(endpoint: Endpoint): void;
+}
+
+/** The store's own view of an endpoint: the operator's model list may change while the record lives. */
+type EndpointRecord = Endpoint & { configuredModels: readonly string[] };
+
+const nothing: readonly Endpoint[] = [];
+
+/**
+ * Creates an empty store. An endpoint is ready (listed in `readyByModel`) from its first answered probe on, and not
+ * before: an address nobody has spoken to yet would only cost a client its first attempt.
+ */
+export function createEndpointStore({ clock }: { readonly clock: Clock }): EndpointStore {
+  const records = new Map<EndpointId, EndpointRecord>();
+  /** Removed endpoints with exchanges still running: they keep their slot, and their record should they come back. */
+  const departed = new Set<EndpointRecord>();
+  const takenSlots = new Set<number>();
+  const listeners = new Set<EndpointListener>();
+  let snapshot = buildSnapshot(0, []);
+
+  const has = (endpoint: Endpoint): boolean => records.get(endpoint.id) === endpoint;
+
+  function publish(change: Partial<EndpointChange>): void {
+    snapshot = buildSnapshot(snapshot.generation + 1, [...records.values()]);
+    notify(change);
+  }
+
+  function notify({ added = nothing, removed = nothing, lost = nothing }: Partial<EndpointChange>): void {
+    for (const listener of [...listeners]) listener(snapshot, { added, removed, lost });
+  }
+
+  /** A returning endpoint with exchanges still in flight is the same record; anyone else gets the lowest free slot. */
+  function admit(target: EndpointTarget): EndpointRecord {
+    let returning: EndpointRecord | undefined;
+    for (const record of departed) {
+      if (record.inFlight === 0) release(record);
+      else if (record.id === target.id && sameIdentity(record, target)) returning = record;
+    }
+    if (returning !== undefined) {
+      departed.delete(returning);
+      return returning;
+    }
+    const slot = lowestFree(takenSlots);
+    takenSlots.add(slot);
+    return createRecord(target, slot);
+  }
+
+  /** Forgets what was observed; the slot is free once no exchange can settle on it any more. */
+  function retire(record: EndpointRecord): void {
+    record.metrics = undefined;
+    record.health = { kind: 'unknown' };
+    record.listedModels = undefined;
+    departed.add(record);
+    if (record.inFlight === 0) release(record);
+  }
+
+  function release(record: EndpointRecord): void {
+    departed.delete(record);
+    takenSlots.delete(record.slot);
+  }
+
+  function setTargets(given: readonly EndpointTarget[]): void {
+    const targets = mergeById(given);
+    const removed: Endpoint[] = [];
+    for (const record of [...records.values()]) {
+      const target = targets.get(record.id);
+      if (target !== undefined && sameIdentity(record, target)) continue;
+      records.delete(record.id);
+      removed.push(record);
+      retire(record);
+    }
+    const added: Endpoint[] = [];
+    let changed = removed.length > 0;
+    for (const target of targets.values()) {
+      let record = records.get(target.id);
+      if (record === undefined) {
+        record = admit(target);
+        records.set(target.id, record);
+        added.push(record);
+        changed = true;
+      }
+      if (!sameList(record.configuredModels, target.configuredModels)) {
+        record.configuredModels = target.configuredModels;
+        changed = true;
+      }
+    }
+    if (changed) publish({ added, removed, lost: removed });
+  }
+
+  function setHealth(endpoint: Endpoint, health: Health, lost: readonly Endpoint[]): void {
+    endpoint.health = health;
+    publish({ lost });
+  }
+
+  return {
+    get snapshot() {
+      return snapshot;
+    },
+    setTargets,
+    subscribe(listener) {
+      listeners.add(listener);
+      return () => void listeners.delete(listener);
+    },
+    reportMetrics(endpoint, metrics) {
+      if (has(endpoint)) endpoint.metrics = metrics;
+    },
+    reportModels(endpoint, models) {
+      if (!has(endpoint) || sameModels(endpoint.listedModels, models)) return;
+      endpoint.listedModels = new Map(models.map((model) => [model.id, model]));
+      publish({});
+    },
+    reportHealthy(endpoint) {
+      if (has(endpoint) && endpoint.health.kind !== 'healthy')
+        setHealth(endpoint, { kind: 'healthy' }, nothing);
+    },
+    reportUnhealthy(endpoint, reason) {
+      if (!has(endpoint)) return;
+      endpoint.metrics = undefined;
+      if (endpoint.health.kind !== 'unhealthy') {
+        setHealth(endpoint, { kind: 'unhealthy', reason, sinceMs: clock.nowMs() }, [endpoint]);
+      } else if (endpoint.health.reason !== reason) {
+        // Only the words changed: no new snapshot, and it is unhealthy since the same moment.
+        endpoint.health = { ...endpoint.health, reason };
+      }
+    },
+    reportRestart(endpoint) {
+      if (has(endpoint)) notify({ lost: [endpoint] });
+    },
+  };
+}
+
+function createRecord(target: EndpointTarget, slot: number): EndpointRecord {
+  return {
+    ...target,
+    slot,
+    url: `${target.tls ? 'https' : 'http'}://${target.id}`,
+    inFlight: 0,
+    metrics: undefined,
+    health: { kind: 'unknown' },
+    listedModels: undefined,
+  };
+}
+
+function lowestFree(taken: ReadonlySet<number>): number {
+  let slot = 0;
+  while (taken.has(slot)) slot++;
+  return slot;
+}
+
+function mergeById(targets: readonly EndpointTarget[]): Map<EndpointId, EndpointTarget> {
+  const merged = new Map<EndpointId, EndpointTarget>();
+  for (const target of targets) {
+    const first = merged.get(target.id);
+    merged.set(target.id, {
+      ...(first ?? target),
+      configuredModels: [...new Set([...(first?.configuredModels ?? []), ...target.configuredModels])],
+    });
+  }
+  return merged;
+}
+
+function sameIdentity(a: EndpointTarget, b: EndpointTarget): boolean {
+  return a.address === b.address && a.port === b.port && a.tls === b.tls && a.hostname === b.hostname;
+}
+
+function sameList(a: readonly string[], b: readonly string[]): boolean {
+  return a.length === b.length && a.every((value, index) => value === b[index]);
+}
+
+function sameModels(
+  known: ReadonlyMap<string, ServedModel> | undefined,
+  models: readonly ServedModel[],
+): boolean {
+  if (known === undefined) return false;
+  const ids = new Set(models.map((model) => model.id));
+  if (known.size !== ids.size) return false;
+  return models.every((model) => {
+    const before = known.get(model.id);
+    return before !== undefined && before.parent === model.parent && before.maxModelLen === model.maxModelLen;
+  });
+}
+
+function buildSnapshot(generation: number, endpoints: readonly Endpoint[]): EndpointSnapshot {
+  const readyByModel = new Map<string, Endpoint[]>();
+  const models = new Set<string>();
+  for (const endpoint of endpoints) {
+    const served = new Set([...endpoint.configuredModels, ...(endpoint.listedModels?.keys() ?? [])]);
+    for (const model of served) {
+      models.add(model);
+      if (endpoint.health.kind !== 'healthy') continue;
+      const ready = readyByModel.get(model);
+      if (ready === undefined) readyByModel.set(model, [endpoint]);
+      else ready.push(endpoint);
+    }
+  }
+  return { generation, endpoints, readyByModel, models };
+}

@@ -1,0 +1,140 @@
+/** Our own HTTP calls to one engine: one kept-alive connection, a deadline, a bounded body, failures as values. */
+import { Client } from 'undici';
+import type { Clock } from '../lib/clock.ts';
+import type { Endpoint } from './endpoint.ts';
+
+export type EngineAnswer =
+  /** `body` is undefined where it was larger than the bound. */
+  | { readonly kind: 'answer'; readonly status: number; readonly body: Buffer | undefined }
+  /** Connected, or still trying to, when the time was up. The engine may merely be busy. */
+  | { readonly kind: 'timeout'; readonly reason: string }
+  /** Refused, reset, no route, TLS or not HTTP: nobody can be served there now. */
+  | { readonly kind: 'unreachable'; readonly reason: string };
+
+export interface EngineClientOptions {
+  /** Time for one whole call. */
+  readonly timeoutMs: number;
+  readonly maxBodyBytes: number;
+  /** PEM certificates to trust instead of the system's, for `https://` engines. */
+  readonly ca?: string | undefined;
+  /** Accept any certificate. */
+  readonly insecure?: boolean | undefined;
+  /** Sent with every call, e.g. an engine's API key. */
+  readonly headers?: Readonly<Record<string, string>> | undefined;
+}
+
+export interface EngineClient {
+  /** One call at a time. */
+  get(path: string): Promise<EngineAnswer>;
+  /** Ends a running call as unreachable and closes the connection. */
+  close(): void;
+}
+
+/** Creates a client for one endpoint. It connects to the address; Host and SNI are the hostname where there is one. */
+export function createEngineClient(
+  endpoint: Endpoint,
+  clock: Clock,
+  options: EngineClientOptions,
+): EngineClient {
+  const { timeoutMs, maxBodyBytes, ca, insecure = false } = options;
+  const client = new Client(endpoint.url, {
+    // Deadlines are the clock's; only a connect attempt that nobody waits for any more has to end by itself.
+    headersTimeout: 0,
+    bodyTimeout: 0,
+    connect: { timeout: timeoutMs, rejectUnauthorized: !insecure, ...(ca === undefined ? {} : { ca }) },
+  });
+  const headers = {
+    ...options.headers,
+    ...(endpoint.hostname === undefined ? {} : { host: hostHeader(endpoint.hostname, endpoint) }),
+  };
+
+  function call(path: string): Promise<EngineAnswer | Error> {
+    return new Promise((resolve) => {
+      const chunks: Buffer[] = [];
+      let bytes = 0;
+      let status = 0;
+      let settled = false;
+      let abort: ((reason: Error) => void) | undefined;
+      const timer = clock.after(timeoutMs, () => {
+        settle({ kind: 'timeout', reason: `no answer to GET ${path} within ${timeoutMs} ms` });
+      });
+      const settle = (result: EngineAnswer | Error): void => {
+        timer.cancel();
+        settled = true;
+        resolve(result);
+        abort?.(new Error('call ended'));
+      };
+      client.dispatch(
+        { method: 'GET', path, headers },
+        {
+          onRequestStart(controller) {
+            abort = (reason) => controller.abort(reason);
+            // The connection came about only after the time was up.
+            if (settled) abort(new Error('call ended'));
+          },
+          onResponseStart(_controller, statusCode) {
+            status = statusCode;
+          },
+          onResponseData(_controller, chunk) {
+            bytes += chunk.length;
+            if (bytes > maxBodyBytes) settle({ kind: 'answer', status, body: undefined });
+            else chunks.push(chunk);
+          },
+          onResponseEnd() {
+            abort = undefined;
+            const [only] = chunks;
+            const body = chunks.length === 1 && only !== undefined ? only : Buffer.concat(chunks);
+            settle({ kind: 'answer', status, body });
+          },
+          onResponseError(_controller, error) {
+            abort = undefined;
+            settle(error);
+          },
+        },
+      );
+    });
+  }
+
+  return {
+    async get(path) {
+      let result = await call(path);
+      // An idle connection that the engine closed in the same moment says nothing about the engine.
+      if (result instanceof Error && isReset(result) && !client.destroyed) result = await call(path);
+      return result instanceof Error ? failure(result, path, timeoutMs) : result;
+    },
+    close() {
+      void client.destroy();
+    },
+  };
+}
+
+function hostHeader(hostname: string, { tls, port }: Endpoint): string {
+  return port === (tls ? 443 : 80) ? hostname : `${hostname}:${port}`;
+}
+
+const resetCodes: ReadonlySet<string> = new Set(['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET']);
+const timeoutCodes: ReadonlySet<string> = new Set(['UND_ERR_CONNECT_TIMEOUT', 'ETIMEDOUT']);
+const words: ReadonlyMap<string, string> = new Map([
+  ['ECONNREFUSED', 'connection refused'],
+  ['ECONNRESET', 'connection reset'],
+  ['EPIPE', 'connection reset'],
+  ['UND_ERR_SOCKET', 'connection closed before an answer'],
+  ['EHOSTUNREACH', 'no route to host'],
+  ['ENETUNREACH', 'network unreachable'],
+]);
+
+function failure(error: Error, path: string, timeoutMs: number): EngineAnswer {
+  const code = errorCode(error);
+  if (timeoutCodes.has(code))
+    return { kind: 'timeout', reason: `cannot connect for GET ${path} within ${timeoutMs} ms` };
+  const reason = words.get(code) ?? (code.startsWith('HPE_') ? 'the answer is not HTTP' : error.message);
+  return { kind: 'unreachable', reason };
+}
+
+function isReset(error: Error): boolean {
+  return resetCodes.has(errorCode(error));
+}
+
+function errorCode(error: Error): string {
+  return 'code' in error && typeof error.code === 'string' ? error.code : '';
+}

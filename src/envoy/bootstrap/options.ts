@@ -1,0 +1,76 @@
+/** What an operator may choose about Envoy, and what holds where nothing was said. */
+import type { SocketAddress } from '../address.ts';
+import { managedEnvoyVersion, type EnvoyVersion } from '../version.ts';
+
+/** How Envoy speaks to engines whose endpoint says TLS. */
+export type EngineTls =
+  | { readonly kind: 'verify'; readonly caFile: string }
+  /** Any certificate is believed: for engines with self-signed ones, on a network that is trusted. */
+  | { readonly kind: 'insecure' };
+
+export interface BootstrapOptions {
+  /** Where clients connect. */
+  readonly listen: SocketAddress;
+  /** Where Sluice serves ext_proc, endpoint discovery and the access log. */
+  readonly extProc: SocketAddress;
+  /** The version that will run this; decides which features are used. Default: the managed one. */
+  readonly version?: EnvoyVersion;
+  /** Envoy's own admin pages: anyone who can connect can stop it. Default 127.0.0.1:9901. */
+  readonly admin?: SocketAddress;
+  /** Largest request body; more is answered 413. Default 16 MiB. */
+  readonly maxBodyBytes?: number;
+  /** One line per exchange on standard output. Default `text`. */
+  readonly accessLog?: 'text' | 'json' | 'off';
+  /** How long Envoy waits for each of Sluice's answers. Default 5 s. */
+  readonly messageTimeoutMs?: number;
+  /** How far Sluice may extend that while a request waits in its queue. Default 5 min. */
+  readonly maxQueueMs?: number;
+  /** Further attempts, each at the next endpoint of the decision. Default 2. */
+  readonly retries?: number;
+  /** An attempt without a byte from the engine for this long is given up. Default 10 min: a whole answer may be computed in silence. */
+  readonly perTryIdleTimeoutMs?: number;
+  /** An exchange without a byte in either direction for this long is ended. Default 15 min. */
+  readonly idleTimeoutMs?: number;
+  /** No exchange lasts longer. Default 1 h. */
+  readonly maxDurationMs?: number;
+  /** Time to connect to an engine. Default 1 s. */
+  readonly connectTimeoutMs?: number;
+  /** Between two `GET` of the health path at every engine. Default 2 s. */
+  readonly healthIntervalMs?: number;
+  /** What engines answer 200 to while they can serve. Default `/health`. */
+  readonly healthPath?: string;
+  /** Absent: no engine is spoken to with TLS. */
+  readonly engineTls?: EngineTls;
+  /** How many proxies in front of this Envoy write X-Forwarded-For. Default 0: the peer is the client. */
+  readonly trustedHops?: number;
+  /** Client connections at one time. Default 50000. */
+  readonly maxConnections?: number;
+  /** Above 97 % of this Envoy refuses requests instead of being killed. Default 2 GiB. */
+  readonly maxHeapBytes?: number;
+}
+
+/** Options with every default filled in. */
+export type BootstrapSettings = Required<Omit<BootstrapOptions, 'engineTls'>> & Pick<BootstrapOptions, 'engineTls'>;
+
+/** Fills in the defaults. */
+export function bootstrapSettings(options: BootstrapOptions): BootstrapSettings {
+  return {
+    version: managedEnvoyVersion,
+    admin: { kind: 'tcp', host: '127.0.0.1', port: 9901 },
+    maxBodyBytes: 16 * 1024 * 1024,
+    accessLog: 'text',
+    messageTimeoutMs: 5_000,
+    maxQueueMs: 300_000,
+    retries: 2,
+    perTryIdleTimeoutMs: 600_000,
+    idleTimeoutMs: 900_000,
+    maxDurationMs: 3_600_000,
+    connectTimeoutMs: 1_000,
+    healthIntervalMs: 2_000,
+    healthPath: '/health',
+    trustedHops: 0,
+    maxConnections: 50_000,
+    maxHeapBytes: 2 * 1024 * 1024 * 1024,
+    ...options,
+  };
+}

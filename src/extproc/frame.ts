@@ -1,0 +1,26 @@
+/** One ext_proc message as the rest of the room sees it: no protobuf beyond this point. */
+import type { Headers } from '../lib/headers.ts';
+
+/** How Envoy's filter is configured to send a body. */
+export type BodyMode = 'none' | 'streamed' | 'buffered' | 'buffered-partial' | 'full-duplex' | 'grpc';
+
+/** From the first message of a stream, on Envoy 1.34 and later. */
+export interface ProtocolConfig {
+  readonly requestBody: BodyMode;
+  readonly responseBody: BodyMode;
+}
+
+/** CEL attribute values by name. */
+export type Attributes = Readonly<Record<string, unknown>>;
+
+export type Frame =
+  | {
+      readonly kind: 'request-headers' | 'response-headers';
+      readonly headers: Headers;
+      readonly endOfStream: boolean;
+      readonly attributes: Attributes | undefined;
+      readonly protocol: ProtocolConfig | undefined;
+    }
+  | { readonly kind: 'request-body' | 'response-body'; readonly body: Buffer; readonly endOfStream: boolean }
+  | { readonly kind: 'request-trailers' | 'response-trailers' }
+  | { readonly kind: 'unknown' };

@@ -1,0 +1,179 @@
+/** The gRPC server that Envoy talks to: ext_proc, its access log, health, and whatever else is mounted on the same port. */
+import {
+  Server,
+  ServerCredentials,
+  type ServerReadableStream,
+  type sendUnaryData,
+  type ServiceDefinition,
+  type UntypedServiceImplementation,
+} from '@grpc/grpc-js';
+import { HealthImplementation } from 'grpc-health-check';
+import { chmod, rm } from 'node:fs/promises';
+import type { Http2Server } from 'node:http2';
+import type { EnvoyAccessLog } from './access-log.ts';
+import { decodeFrame } from './codec.ts';
+import { ExtProcExchange } from './exchange.ts';
+import { http2Servers, tuneAfterBind, tuneBeforeBind } from './http2-tuning.ts';
+import { takeStreams, type ProcessStream, type StreamHandler } from './process-stream.ts';
+
+/** The gRPC health service names: all of us, alive, ready for exchanges, and Envoy's name for it. */
+const healthServices = ['', 'liveness', 'readiness', 'envoy.service.ext_proc.v3.ExternalProcessor'] as const;
+
+/** A service of another part, served on the same port. */
+export interface MountedService {
+  readonly definition: ServiceDefinition;
+  readonly implementation: UntypedServiceImplementation;
+}
+
+export interface ExtProcServerDeps {
+  /** The main path. Runs an exchange from head to end; must not throw. */
+  readonly handle: (exchange: ExtProcExchange) => Promise<void>;
+  readonly accessLog: EnvoyAccessLog;
+  readonly services?: readonly MountedService[];
+  /** Called with +1 and -1 as streams begin and end. */
+  readonly onStreams?: (change: 1 | -1) => void;
+}
+
+export interface ExtProcServerOptions {
+  /** `host:port`, port 0 for any, or `unix:/path`. */
+  readonly listen: string;
+  /** Largest message accepted: the body limit, with room for the rest. */
+  readonly maxMessageBytes: number;
+}
+
+export interface ExtProcServer {
+  /** Where it listens; undefined for a Unix socket. */
+  readonly port: number | undefined;
+  /** Exchanges that have not ended. */
+  readonly active: number;
+  /** Health for exchanges; liveness stays SERVING until the end. */
+  setServing(serving: boolean): void;
+  /** Refuses new connections and waits until every exchange ended, or `deadlineMs` passed; then cuts what is left. */
+  stop(deadlineMs: number): Promise<void>;
+}
+
+/** @throws Error when the address cannot be bound. */
+export async function startExtProcServer(
+  deps: ExtProcServerDeps,
+  options: ExtProcServerOptions,
+): Promise<ExtProcServer> {
+  const server = new Server({
+    'grpc.max_receive_message_length': options.maxMessageBytes,
+    'grpc.max_send_message_length': -1,
+    'grpc.enable_channelz': 0,
+  });
+  const running = new Set<Promise<void>>();
+
+  /** One ext_proc stream, from its first message to its end. */
+  function openExchange(stream: ProcessStream): StreamHandler {
+    let exchange: ExtProcExchange | undefined;
+    return {
+      message(bytes) {
+        const frame = decodeFrame(bytes);
+        if (exchange !== undefined) {
+          exchange.receive(frame);
+        } else if (frame.kind === 'request-headers') {
+          exchange = new ExtProcExchange(frame, stream);
+          deps.onStreams?.(1);
+          const done = deps.handle(exchange).finally(() => {
+            running.delete(done);
+            deps.onStreams?.(-1);
+          });
+          running.add(done);
+        } else {
+          // A stream that does not begin with the request's head (a filter that skips it) has nothing to decide.
+          stream.end();
+        }
+      },
+      close: () => exchange?.close(),
+    };
+  }
+
+  server.addService(accessLogService, {
+    streamAccessLogs(call: ServerReadableStream<Buffer, Buffer>, callback: sendUnaryData<Buffer>) {
+      call.on('data', (message: Buffer) => deps.accessLog.receive(message));
+      call.on('end', () => callback(null, Buffer.alloc(0)));
+      call.on('error', () => undefined);
+    },
+  });
+
+  const health = new HealthImplementation(
+    Object.fromEntries(healthServices.map((name) => [name, 'NOT_SERVING' as const])),
+  );
+  health.setStatus('liveness', 'SERVING');
+  health.addToServer(server);
+  for (const service of deps.services ?? []) server.addService(service.definition, service.implementation);
+
+  tuneBeforeBind(server);
+  const socketPath = options.listen.startsWith('unix:') ? options.listen.slice('unix:'.length) : undefined;
+  // A socket file left by a process that was killed would make the address look taken.
+  if (socketPath !== undefined) await rm(socketPath, { force: true });
+  const port = await bind(server, options.listen, (http2Server) => {
+    takeStreams(http2Server, processPath, options.maxMessageBytes, openExchange);
+  });
+  if (socketPath !== undefined) await chmod(socketPath, 0o660);
+
+  return {
+    port: socketPath === undefined ? port : undefined,
+    get active() {
+      return running.size;
+    },
+    setServing(serving) {
+      for (const name of healthServices)
+        if (name !== 'liveness') health.setStatus(name, serving ? 'SERVING' : 'NOT_SERVING');
+    },
+    async stop(deadlineMs) {
+      await settledWithin(running, deadlineMs);
+      server.forceShutdown();
+      await Promise.allSettled(running);
+      if (socketPath !== undefined) await rm(socketPath, { force: true });
+    },
+  };
+}
+
+const processPath = '/envoy.service.ext_proc.v3.ExternalProcessor/Process';
+
+/** By hand, because its messages are decoded by hand. */
+const accessLogService: ServiceDefinition = {
+  streamAccessLogs: {
+    path: '/envoy.service.accesslog.v3.AccessLogService/StreamAccessLogs',
+    requestStream: true,
+    responseStream: false,
+    requestDeserialize: passBytes,
+    requestSerialize: passBytes,
+    responseSerialize: passBytes,
+    responseDeserialize: passBytes,
+  },
+};
+
+function passBytes(bytes: Buffer): Buffer {
+  return bytes;
+}
+
+function bind(server: Server, listen: string, onServer: (http2Server: Http2Server) => void): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.bindAsync(listen, ServerCredentials.createInsecure(), (error, port) => {
+      if (error !== null) {
+        reject(new Error(`Cannot listen for Envoy on "${listen}": ${error.message}`, { cause: error }));
+        return;
+      }
+      for (const http2Server of http2Servers(server)) {
+        tuneAfterBind(http2Server);
+        onServer(http2Server);
+      }
+      resolve(port);
+    });
+  });
+}
+
+async function settledWithin(running: ReadonlySet<Promise<void>>, deadlineMs: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const deadline = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, deadlineMs);
+  });
+  const settled = (async () => {
+    while (running.size > 0) await Promise.allSettled(running);
+  })();
+  await Promise.race([settled, deadline]);
+  clearTimeout(timer);
+}

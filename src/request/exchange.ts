@@ -1,0 +1,91 @@
+/** What the main path needs from one HTTP request and its response. Envoy's protocol stays behind this door. */
+import type { Headers } from '../lib/headers.ts';
+import type { BodyEdit } from './parsed-request.ts';
+
+export interface RequestHead {
+  readonly method: string;
+  /** As the client sent it and Envoy normalised it, query included. */
+  readonly path: string;
+  readonly headers: Headers;
+  /** False when the head is all there is: no body message will follow. */
+  readonly hasBody: boolean;
+}
+
+/** A reply that never reaches an engine. */
+export interface LocalReply {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string;
+  /** A word for Envoy's RESPONSE_CODE_DETAILS, without spaces. */
+  readonly details: string;
+}
+
+/** Where Envoy shall send the request, and what it changes on the way. */
+export interface Route {
+  /** Endpoint ids, best first: Envoy tries them in this order. */
+  readonly destinations: readonly string[];
+  /** Model name, for Envoy's logs. */
+  readonly model: string;
+  /** Changes to the body, none in most exchanges. */
+  readonly edits: readonly BodyEdit[];
+  /** Header names to remove. */
+  readonly removeHeaders: readonly string[];
+  /** Header names and values to set, replacing what is there. */
+  readonly setHeaders: Readonly<Record<string, string>>;
+}
+
+export interface ResponseHead {
+  readonly status: number;
+  readonly headers: Headers;
+  /** The endpoint id that answered, where Envoy says it. */
+  readonly servedBy: string | undefined;
+  /** How many endpoints Envoy tried, where it says it. */
+  readonly attempts: number | undefined;
+}
+
+/** Gets response body bytes as they pass, in order. */
+export interface BodyObserver {
+  push(chunk: Buffer): void;
+}
+
+/** How Envoy ended the exchange. */
+export interface ExchangeEnd {
+  /** `undefined` where it cannot be told: the response body was not observed. */
+  readonly bodyComplete: boolean | undefined;
+}
+
+/**
+ * One HTTP request and its response, pulled in order: head, body, then exactly one of `reply` and `route`; after `route`,
+ * `responseHead`, then `finish`. After the client left, `reply` does nothing and what waits returns.
+ */
+export interface Exchange {
+  /** Unguessable; also written into Envoy's metadata, so that its access log entry can be matched. */
+  readonly id: string;
+  readonly head: RequestHead;
+  /** Aborted when the exchange ended while we owe it an answer: the client left. */
+  readonly signal: AbortSignal;
+  /**
+   * The whole request body, once. Valid until the exchange is routed.
+   * @throws Rejection `body-too-large` over `maxBytes`.
+   * @throws ClientGone when the client left before the body was complete.
+   */
+  body(maxBytes: number): Promise<Buffer>;
+  /** Asks Envoy to wait up to `timeoutMs` for the answer that is owed; at most once, ignored where Envoy has no room. */
+  extendTimeout(timeoutMs: number): void;
+  /** Answers in the engine's place. */
+  reply(reply: LocalReply): void;
+  /**
+   * Lets Envoy send the request on.
+   * @throws ClientGone when nobody is there any more.
+   */
+  route(route: Route): void;
+  /** The response's head, or undefined when the exchange ended without one (Envoy's own error, or the client left). */
+  responseHead(): Promise<ResponseHead | undefined>;
+  /** Lets the response pass, showing its body to `observer` where there is one and Envoy can; waits for its end. */
+  finish(observer: BodyObserver | undefined): Promise<ExchangeEnd>;
+}
+
+/** The client left while an answer was owed: nobody is there to be told. */
+export class ClientGone extends Error {
+  override readonly name = 'ClientGone';
+}

@@ -1,0 +1,247 @@
+/**
+ * Reads what routing needs from a request's body: model, stream flag, limits, session and the head of the prompt.
+ *
+ * The body is scanned once, as bytes, and never parsed whole or written anew. Long bodies are scanned in slices that let the
+ * event loop run in between.
+ */
+import { SearchableBytes } from './byte-search.ts';
+import { decodeString, JsonCursor } from './json-cursor.ts';
+import { malformedJson } from './json-error.ts';
+import { JsonScanner, type JsonSpan } from './json-scanner.ts';
+import type { Api, BodyEdit, ParsedBody } from './parsed-request.ts';
+import { promptFields, renderPrompt } from './prompt-head.ts';
+import { Rejection } from './rejection.ts';
+import { Utf8Check } from './utf8.ts';
+
+export interface BodyLimits {
+  /** How much of the prompt's head to render. */
+  readonly promptHeadBytes: number;
+  /** Deepest nesting of objects and arrays that is accepted. */
+  readonly maxDepth: number;
+}
+
+/** Scanner work per slice, about half a millisecond: see JsonScanner.run. */
+const unitsPerSlice = 1 << 16;
+/** Larger bodies are checked for UTF-8 in slices, too. */
+const maxWholeCheckBytes = 1 << 20;
+const maxModelCharacters = 256;
+const maxSessionKeyBytes = 1024;
+
+const wantedFields: ReadonlySet<string> = new Set([
+  ...promptFields,
+  'model',
+  'stream',
+  'stream_options',
+  'max_completion_tokens',
+  'max_tokens',
+  'max_output_tokens',
+  'user',
+  'session_id',
+  'prompt_cache_key',
+  'metadata',
+]);
+
+/**
+ * Parses a JSON body. Ordinary bodies are done at once; one that takes more than about half a millisecond (over 1 MiB, or
+ * dense with structure) is continued in later turns of the event loop, and a promise is returned. The body must not change
+ * meanwhile; nothing of the result refers to its memory.
+ * @throws Rejection `invalid-request` where the body is not one JSON object in UTF-8, or a field that is read has the wrong
+ * type.
+ */
+export function parseBody(body: Buffer, api: Api, limits: BodyLimits): ParsedBody | Promise<ParsedBody> {
+  refuseByteOrderMark(body);
+  const search = new SearchableBytes(body);
+  const scanner = new JsonScanner(search, wantedFields, limits.maxDepth);
+  const utf8 = new Utf8Check(body);
+  if (body.length > maxWholeCheckBytes) return parseInSlices();
+  checkUtf8();
+  if (!scanner.run(unitsPerSlice)) return parseInSlices();
+  return readFields(search, scanner, api, limits);
+
+  async function parseInSlices(): Promise<ParsedBody> {
+    while (!utf8.done) {
+      checkUtf8();
+      await nextTurn();
+    }
+    while (!scanner.run(unitsPerSlice)) await nextTurn();
+    return readFields(search, scanner, api, limits);
+  }
+
+  function checkUtf8(): void {
+    const invalid = utf8.step();
+    if (invalid >= 0) throw malformedJson('it is not valid UTF-8', invalid);
+  }
+}
+
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
+function refuseByteOrderMark(body: Buffer): void {
+  if (body[0] === 0xef && body[1] === 0xbb && body[2] === 0xbf) throw malformedJson('it begins with a byte order mark', 0);
+  if ((body[0] === 0xfe && body[1] === 0xff) || (body[0] === 0xff && body[1] === 0xfe)) {
+    throw malformedJson('it is UTF-16 (JSON is sent as UTF-8)', 0);
+  }
+}
+
+function readFields(search: SearchableBytes, scanner: JsonScanner, api: Api, limits: BodyLimits): ParsedBody {
+  const body = search.bytes;
+  const { fields } = scanner;
+  const { model, span: modelSpan } = readModel(body, fields.get('model'));
+  const stream = api !== 'by-model' && readFlag(body, fields.get('stream'), 'stream');
+  const options = hasUsageOption(api) ? readStreamOptions(search, fields.get('stream_options')) : noOptions;
+  const prompt = renderPrompt(api, fields, search, limits.promptHeadBytes);
+  return {
+    model,
+    modelSpan,
+    promptHead: prompt.head,
+    promptBytes: prompt.bytes,
+    stream,
+    includeUsage: options.includeUsage,
+    usageEdit: stream && hasUsageOption(api) ? usageEdit(options, scanner.insertAt) : undefined,
+    maxOutputTokens: readMaxOutputTokens(body, api, fields),
+    sessionKey: readSessionKey(search, fields),
+  };
+}
+
+function readModel(body: Buffer, span: JsonSpan | undefined): { readonly model: string; readonly span: JsonSpan } {
+  if (span === undefined || body[span.start] === 0x6e) throw invalidModel('you must provide a model parameter');
+  if (body[span.start] !== 0x22) throw invalidModel('the model parameter must be a string');
+  // Each character can be written as a six-byte escape.
+  const model = span.end - span.start > 6 * maxModelCharacters + 2 ? undefined : stringValue(body, span);
+  if (model === undefined && span.end - span.start <= 6 * maxModelCharacters + 2) {
+    throw invalidModel('the model parameter is not a valid JSON string');
+  }
+  if (model === undefined || model.length > maxModelCharacters) {
+    throw invalidModel(`the model parameter is longer than ${maxModelCharacters} characters`);
+  }
+  if (model.trim() === '') throw invalidModel('you must provide a model parameter');
+  // The name goes into headers and logs.
+  if (/\p{Cc}/u.test(model)) throw invalidModel('the model parameter contains control characters');
+  return { model, span };
+}
+
+/** How a model that is absent or unusable is refused, whatever the body's format. */
+export function invalidModel(message: string): Rejection {
+  return new Rejection('invalid-request', message, { param: 'model' });
+}
+
+/** True, false, null or absent. Engines also take "true" and 1: refused, for what they mean depends on the engine. */
+function readFlag(body: Buffer, span: JsonSpan | undefined, param: string): boolean {
+  if (span === undefined) return false;
+  const first = body[span.start];
+  if (first === 0x74) return true;
+  if (first === 0x66 || first === 0x6e) return false;
+  throw new Rejection('invalid-request', `${param} must be true or false`, { param });
+}
+
+interface StreamOptions {
+  readonly includeUsage: boolean;
+  /** Of the object's value, or of null. */
+  readonly span: JsonSpan | undefined;
+  /** Of the value of `include_usage`. */
+  readonly flagSpan: JsonSpan | undefined;
+  /** Whether the object has no members. */
+  readonly empty: boolean;
+  readonly isNull: boolean;
+}
+
+const noOptions: StreamOptions = { includeUsage: false, span: undefined, flagSpan: undefined, empty: true, isNull: false };
+
+function hasUsageOption(api: Api): boolean {
+  return api === 'chat' || api === 'completions';
+}
+
+function readStreamOptions(search: SearchableBytes, span: JsonSpan | undefined): StreamOptions {
+  if (span === undefined) return noOptions;
+  const body = search.bytes;
+  if (body[span.start] === 0x6e) return { ...noOptions, span, isNull: true };
+  if (body[span.start] !== 0x7b) {
+    throw new Rejection('invalid-request', 'stream_options must be an object', { param: 'stream_options' });
+  }
+  if (span.end - span.start > maxOptionsBytes) {
+    throw new Rejection('invalid-request', 'stream_options is too long', { param: 'stream_options' });
+  }
+  let flagSpan: JsonSpan | undefined;
+  let empty = true;
+  forEachMember(search, span, (key, start, end) => {
+    empty = false;
+    if (key === 'include_usage') flagSpan = { start, end, textBytes: 0 };
+  });
+  return { includeUsage: readFlag(body, flagSpan, 'stream_options.include_usage'), span, flagSpan, empty, isNull: false };
+}
+
+function usageEdit(options: StreamOptions, insertAt: number): BodyEdit | undefined {
+  const { span, flagSpan } = options;
+  if (options.includeUsage) return undefined;
+  if (span === undefined) return { start: insertAt, end: insertAt, text: '"stream_options":{"include_usage":true},' };
+  if (options.isNull) return { start: span.start, end: span.end, text: '{"include_usage":true}' };
+  if (flagSpan !== undefined) return { start: flagSpan.start, end: flagSpan.end, text: 'true' };
+  const start = span.start + 1;
+  return { start, end: start, text: options.empty ? '"include_usage":true' : '"include_usage":true,' };
+}
+
+const limitFields: Readonly<Record<Api, readonly string[]>> = {
+  chat: ['max_completion_tokens', 'max_tokens'],
+  completions: ['max_tokens'],
+  responses: ['max_output_tokens'],
+  messages: ['max_tokens'],
+  embeddings: [],
+  'by-model': [],
+};
+
+function readMaxOutputTokens(body: Buffer, api: Api, fields: ReadonlyMap<string, JsonSpan>): number | undefined {
+  for (const param of limitFields[api]) {
+    const span = fields.get(param);
+    if (span === undefined || body[span.start] === 0x6e) continue;
+    // Number reads what is no number (true, "8", []) as NaN: quotes and brackets are part of the text.
+    const value = Number(body.toString('latin1', span.start, span.end));
+    if (Number.isSafeInteger(value) && value >= 0) return value;
+    throw new Rejection('invalid-request', `${param} must be a whole number of tokens`, { param });
+  }
+  return undefined;
+}
+
+function readSessionKey(search: SearchableBytes, fields: ReadonlyMap<string, JsonSpan>): string | undefined {
+  const body = search.bytes;
+  for (const name of ['user', 'session_id', 'prompt_cache_key']) {
+    const span = fields.get(name);
+    const key = span && sessionKey(body, span);
+    if (key !== undefined) return key;
+  }
+  const metadata = fields.get('metadata');
+  let userId: string | undefined;
+  if (metadata !== undefined && body[metadata.start] === 0x7b) {
+    forEachMember(search, metadata, (key, start, end) => {
+      if (key === 'user_id') userId = sessionKey(body, { start, end, textBytes: 0 });
+    });
+  }
+  return userId;
+}
+
+/** A non-empty string; one too long to be kept for every session is as good as none. */
+function sessionKey(body: Buffer, span: JsonSpan): string | undefined {
+  if (body[span.start] !== 0x22 || span.end - span.start > maxSessionKeyBytes) return undefined;
+  const key = stringValue(body, span);
+  return key === '' ? undefined : key;
+}
+
+function stringValue(body: Buffer, span: JsonSpan): string | undefined {
+  return decodeString(body.toString('utf8', span.start, span.end));
+}
+
+/** Options and metadata are small; of a larger object only the beginning is looked at, so that time stays bounded. */
+const maxOptionsBytes = 1 << 16;
+
+function forEachMember(
+  search: SearchableBytes,
+  span: JsonSpan,
+  visit: (key: string, start: number, end: number) => void,
+): void {
+  const cursor = new JsonCursor(search, span.start, Math.min(span.end, span.start + maxOptionsBytes));
+  cursor.enter();
+  while (cursor.nextMember()) {
+    const start = cursor.position;
+    visit(cursor.key(), start, cursor.skip());
+  }
+}

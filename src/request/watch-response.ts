@@ -1,0 +1,134 @@
+/**
+ * Watches a routed exchange to its end, by the cheapest way that tells how it ended and what it used: Envoy's access log
+ * entry, or the response body as it passes.
+ */
+import type { Clock } from '../lib/clock.ts';
+import type { AccessLog, AccessLogEntry } from './access-log.ts';
+import type { Exchange, ExchangeEnd, ResponseHead } from './exchange.ts';
+import type { OutcomeKind } from './exchange-record.ts';
+import type { Api } from './parsed-request.ts';
+import {
+  createUsageReader,
+  readUsageMetadata,
+  type TokenUsage,
+  type UsageReader,
+  type UsageSource,
+} from './usage.ts';
+
+/** Which way to learn; `auto`: the access log where its entries come in, else the body. */
+export type UsageMode = 'auto' | 'access-log' | 'streamed' | 'none';
+
+export interface WatchDeps {
+  readonly clock: Clock;
+  readonly accessLog: AccessLog;
+  readonly random: () => number;
+}
+
+export interface WatchOptions {
+  readonly mode: UsageMode;
+  /** Share of streamed exchanges, 0 to 1, whose body is shown all the same: they measure TTFT. */
+  readonly sampleRate: number;
+}
+
+/** What was learned of a response. */
+export interface ResponseOutcome {
+  readonly kind: Extract<OutcomeKind, 'completed' | 'aborted' | 'failed' | 'unknown'>;
+  readonly status: number;
+  readonly servedBy: string | undefined;
+  readonly attempts: number | undefined;
+  /** Clock milliseconds of the first token, where the body was shown. */
+  readonly firstTokenAtMs: number | undefined;
+  readonly responseBytes: number | undefined;
+  readonly usage: TokenUsage | undefined;
+  readonly source: UsageSource;
+}
+
+export interface ResponseWatch {
+  /** See Exchange.responseHead. */
+  head(): Promise<ResponseHead | undefined>;
+  /** Returns when Envoy ended the exchange: nothing is in flight any more. */
+  ended(): Promise<void>;
+  /** What became of it; may wait for Envoy's access log entry. */
+  outcome(): Promise<ResponseOutcome>;
+}
+
+/** Call when the exchange is routed, then `head`, `ended` and `outcome` once each. */
+export function watchResponse(
+  exchange: Exchange,
+  request: { readonly api: Api | undefined; readonly stream: boolean },
+  deps: WatchDeps,
+  options: WatchOptions,
+): ResponseWatch {
+  const trustLog = options.mode === 'access-log' || (options.mode === 'auto' && deps.accessLog.reliable);
+  const sampled = options.mode === 'auto' && request.stream && deps.random() < options.sampleRate;
+  const showBody =
+    request.api !== undefined &&
+    request.api !== 'by-model' &&
+    (options.mode === 'streamed' || (options.mode === 'auto' && (!trustLog || sampled)));
+  const claim = options.mode === 'none' ? undefined : deps.accessLog.claim(exchange.id);
+  let head: ResponseHead | undefined;
+  let reader: UsageReader | undefined;
+  let firstTokenAtMs: number | undefined;
+  let bodyBytes = 0;
+  let end: ExchangeEnd = { bodyComplete: undefined };
+
+  return {
+    async head() {
+      head = await exchange.responseHead();
+      return head;
+    },
+
+    async ended() {
+      if (head !== undefined && showBody) {
+        reader = createUsageReader(
+          request.api!,
+          head.headers.get('content-type') ?? '',
+          head.headers.get('content-encoding'),
+        );
+      }
+      const watched = reader;
+      end = await exchange.finish(
+        watched && {
+          push(chunk) {
+            bodyBytes += chunk.length;
+            watched.push(chunk);
+            if (firstTokenAtMs === undefined && watched.sawFirstToken) firstTokenAtMs = deps.clock.nowMs();
+          },
+        },
+      );
+      watched?.end();
+    },
+
+    async outcome() {
+      let entry: AccessLogEntry | undefined;
+      if (trustLog) entry = await claim?.entry();
+      else claim?.abandon();
+      const logged = entry?.usage === undefined ? undefined : readUsageMetadata(entry.usage);
+      const usage = reader?.usage ?? logged;
+      return {
+        kind: outcomeKind(head, end, reader, entry, usage),
+        status: entry?.status ?? head?.status ?? 0,
+        servedBy: head?.servedBy ?? entry?.servedBy,
+        attempts: head?.attempts ?? entry?.attempts,
+        firstTokenAtMs,
+        responseBytes: reader === undefined ? entry?.responseBytes : bodyBytes,
+        usage,
+        source: reader?.usage !== undefined ? 'streamed' : logged !== undefined ? 'access-log' : 'none',
+      };
+    },
+  };
+}
+
+function outcomeKind(
+  head: ResponseHead | undefined,
+  end: ExchangeEnd,
+  reader: UsageReader | undefined,
+  entry: AccessLogEntry | undefined,
+  usage: TokenUsage | undefined,
+): ResponseOutcome['kind'] {
+  // Usage and [DONE] come last: whoever sent them was finished, although a client that hangs up then looks like an abort.
+  if (usage !== undefined || reader?.done === true || end.bodyComplete === true) return 'completed';
+  if (entry !== undefined)
+    return entry.upstreamFailed ? 'failed' : entry.clientClosed ? 'aborted' : 'completed';
+  return end.bodyComplete === false ? 'aborted' : 'unknown';
+}

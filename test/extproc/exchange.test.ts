@@ -1,0 +1,261 @@
+import { describe, expect, it } from '@jest/globals';
+import fc from 'fast-check';
+import { ExtProcExchange } from '../../src/extproc/exchange.ts';
+import type { Frame, ProtocolConfig } from '../../src/extproc/frame.ts';
+import { Headers } from '../../src/lib/headers.ts';
+import { ClientGone, type Route } from '../../src/request/exchange.ts';
+import { decode } from '../support/proto.ts';
+
+const buffered: ProtocolConfig = { requestBody: 'buffered', responseBody: 'none' };
+const duplex: ProtocolConfig = { requestBody: 'full-duplex', responseBody: 'full-duplex' };
+
+const route: Route = {
+  destinations: ['10.0.0.1:8000', '10.0.0.2:8000'],
+  model: 'm',
+  edits: [],
+  removeHeaders: [],
+  setHeaders: {},
+};
+
+function headers(
+  kind: 'request-headers' | 'response-headers',
+  protocol?: ProtocolConfig,
+  endOfStream = false,
+): Frame & { kind: typeof kind } {
+  const fields: Record<string, string> =
+    kind === 'request-headers' ? { ':method': 'POST', ':path': '/v1/completions' } : { ':status': '200' };
+  const attributes =
+    kind === 'response-headers'
+      ? { 'upstream.address': '10.0.0.2:8000', 'upstream.request_attempt_count': 2 }
+      : undefined;
+  return { kind, headers: Headers.of(fields), endOfStream, attributes, protocol };
+}
+
+function chunk(kind: 'request-body' | 'response-body', text: string, endOfStream: boolean): Frame {
+  return { kind, body: Buffer.from(text), endOfStream };
+}
+
+function open(protocol: ProtocolConfig | undefined, endOfStream = false) {
+  const sent: Record<string, unknown>[] = [];
+  const exchange = new ExtProcExchange(headers('request-headers', protocol, endOfStream), {
+    send: (message) => sent.push(decode('envoy.service.ext_proc.v3.ProcessingResponse', message)),
+  });
+  /** Which answers were sent, by name. */
+  const answers = () => sent.map((message) => Object.keys(message)[0]);
+  return { exchange, sent, answers };
+}
+
+describe('ExtProcExchange in BUFFERED mode', () => {
+  it('answers the head at once, decides on the body, and owes nothing more', async () => {
+    const { exchange, sent, answers } = open(buffered);
+    const body = exchange.body(100);
+    expect(answers()).toEqual(['requestHeaders']);
+    exchange.receive(chunk('request-body', '{"model":"m"}', true));
+    expect((await body).toString()).toBe('{"model":"m"}');
+    exchange.route(route);
+    expect(answers()).toEqual(['requestHeaders', 'requestBody']);
+    expect(sent[1]).toMatchObject({
+      dynamicMetadata: {
+        fields: {
+          'envoy.lb': {
+            structValue: {
+              fields: { 'x-gateway-destination-endpoint': { stringValue: '10.0.0.1:8000,10.0.0.2:8000' } },
+            },
+          },
+          sluice: { structValue: { fields: { exchange: { stringValue: exchange.id } } } },
+        },
+      },
+    });
+    exchange.receive(headers('response-headers'));
+    expect(await exchange.responseHead()).toMatchObject({
+      status: 200,
+      servedBy: '10.0.0.2:8000',
+      attempts: 2,
+    });
+    const end = exchange.finish(undefined);
+    expect(answers()).toEqual(['requestHeaders', 'requestBody', 'responseHeaders']);
+    exchange.close();
+    expect(await end).toEqual({ bodyComplete: undefined });
+  });
+
+  it('takes the one body message as whole although trailers follow, and answers the trailers', async () => {
+    const { exchange, answers } = open(undefined);
+    const body = exchange.body(100);
+    exchange.receive(chunk('request-body', 'x', false));
+    await body;
+    exchange.route(route);
+    exchange.receive({ kind: 'request-trailers' });
+    expect(answers()).toEqual(['requestHeaders', 'requestBody', 'requestTrailers']);
+  });
+
+  it('replaces the body and its length where it has edits', async () => {
+    const { exchange, sent } = open(buffered);
+    const body = exchange.body(100);
+    exchange.receive(chunk('request-body', '{"model":"a"}', true));
+    await body;
+    exchange.route({ ...route, edits: [{ start: 9, end: 12, text: '"longer"' }] });
+    expect(sent[1]).toMatchObject({
+      requestBody: { response: { bodyMutation: { body: Buffer.from('{"model":"longer"}') } } },
+    });
+    expect(JSON.stringify(sent[1])).toContain('content-length');
+  });
+
+  it('decides on the head when there is no body', async () => {
+    const { exchange, answers } = open(buffered, true);
+    expect((await exchange.body(10)).length).toBe(0);
+    exchange.route(route);
+    expect(answers()).toEqual(['requestHeaders']);
+  });
+
+  it('replies once, and only while nothing was decided', () => {
+    const { exchange, answers } = open(buffered, true);
+    exchange.reply({ status: 404, headers: {}, body: '', details: 'd' });
+    exchange.reply({ status: 500, headers: {}, body: '', details: 'd' });
+    expect(answers()).toEqual(['immediateResponse']);
+  });
+
+  it('refuses a body over the limit', async () => {
+    const { exchange } = open(buffered);
+    const body = exchange.body(3);
+    exchange.receive(chunk('request-body', 'four', true));
+    await expect(body).rejects.toMatchObject({ reason: 'body-too-large' });
+  });
+
+  it('takes the 413 that Envoy gave itself for what it is, and answers that message', async () => {
+    const { exchange, answers } = open(buffered);
+    const body = exchange.body(3);
+    exchange.receive({ ...headers('response-headers'), headers: Headers.of({ ':status': '413' }) });
+    await expect(body).rejects.toMatchObject({ reason: 'body-too-large' });
+    exchange.reply({ status: 413, headers: {}, body: '', details: 'd' });
+    expect(answers()).toEqual(['requestHeaders', 'responseHeaders']);
+  });
+
+  it('shows the response body chunk by chunk and tells whether it was whole', async () => {
+    const { exchange, sent, answers } = open(buffered, true);
+    exchange.route(route);
+    exchange.receive(headers('response-headers'));
+    await exchange.responseHead();
+    const seen: string[] = [];
+    const end = exchange.finish({ push: (bytes) => seen.push(bytes.toString()) });
+    expect(sent[1]).toMatchObject({ modeOverride: { responseBodyMode: 'STREAMED' } });
+    exchange.receive(chunk('response-body', 'one', false));
+    exchange.receive(chunk('response-body', 'two', true));
+    exchange.close();
+    expect(await end).toEqual({ bodyComplete: true });
+    expect(seen).toEqual(['one', 'two']);
+    expect(answers()).toEqual(['requestHeaders', 'responseHeaders', 'responseBody', 'responseBody']);
+  });
+
+  it('tells a response that stopped short', async () => {
+    const { exchange } = open(buffered, true);
+    exchange.route(route);
+    exchange.receive(headers('response-headers'));
+    const end = exchange.finish({ push: () => undefined });
+    exchange.receive(chunk('response-body', 'one', false));
+    exchange.close();
+    expect(await end).toEqual({ bodyComplete: false });
+  });
+
+  it('aborts its signal and ends the wait when the client leaves', async () => {
+    const { exchange, answers } = open(buffered);
+    const { signal } = exchange;
+    const body = exchange.body(10);
+    exchange.close();
+    expect(signal.aborted).toBe(true);
+    await expect(body).rejects.toBeInstanceOf(ClientGone);
+    expect(() => exchange.route(route)).toThrow(ClientGone);
+    exchange.reply({ status: 500, headers: {}, body: '', details: 'd' });
+    expect(answers()).toEqual(['requestHeaders']);
+  });
+
+  it('does not abort its signal when a routed exchange ends', () => {
+    const { exchange } = open(buffered, true);
+    const { signal } = exchange;
+    exchange.route(route);
+    exchange.close();
+    expect(signal.aborted).toBe(false);
+    expect(exchange.signal.aborted).toBe(false);
+  });
+
+  it.each(['none', 'streamed', 'buffered-partial', 'grpc'] as const)(
+    'names the setting when the body is sent %s',
+    async (mode) => {
+      const { exchange } = open({ requestBody: mode, responseBody: 'none' });
+      await expect(exchange.body(10)).rejects.toThrow(/request_body_mode/);
+    },
+  );
+});
+
+describe('ExtProcExchange in FULL_DUPLEX_STREAMED mode', () => {
+  it('withholds the head, then sends head, body in chunks and trailers on', async () => {
+    const { exchange, sent, answers } = open(duplex);
+    const body = exchange.body(1_000_000);
+    expect(answers()).toEqual([]);
+    exchange.receive(chunk('request-body', 'a'.repeat(70_000), false));
+    exchange.receive(chunk('request-body', 'b'.repeat(10), false));
+    exchange.receive({ kind: 'request-trailers' });
+    expect((await body).length).toBe(70_010);
+    exchange.route(route);
+    expect(answers()).toEqual(['requestHeaders', 'requestBody', 'requestBody', 'requestTrailers']);
+    expect(streamed(sent)).toEqual({ text: 'a'.repeat(70_000) + 'b'.repeat(10), ends: 0 });
+  });
+
+  it('ends the last chunk when there are no trailers', async () => {
+    const { exchange, sent } = open(duplex);
+    const body = exchange.body(100);
+    exchange.receive(chunk('request-body', 'ab', false));
+    exchange.receive(chunk('request-body', '', true));
+    await body;
+    exchange.route({ ...route, edits: [{ start: 0, end: 1, text: 'xyz' }] });
+    expect(streamed(sent)).toEqual({ text: 'xyzb', ends: 1 });
+  });
+
+  it('sends the response body on while it shows it', async () => {
+    const { exchange, sent } = open(duplex, true);
+    exchange.route(route);
+    exchange.receive(headers('response-headers'));
+    const seen: string[] = [];
+    const end = exchange.finish({ push: (bytes) => seen.push(bytes.toString()) });
+    exchange.receive(chunk('response-body', 'one', false));
+    exchange.receive(chunk('response-body', '', true));
+    exchange.close();
+    expect(await end).toEqual({ bodyComplete: true });
+    expect(seen).toEqual(['one']);
+    expect(streamed(sent)).toEqual({ text: 'one', ends: 1 });
+  });
+
+  it('sends any body on whole, however it is cut', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.string({ maxLength: 50 }), { minLength: 1 }),
+        fc.boolean(),
+        async (pieces, trailers) => {
+          const { exchange, sent } = open(duplex);
+          const body = exchange.body(10_000);
+          pieces.forEach((piece, i) =>
+            exchange.receive(chunk('request-body', piece, !trailers && i === pieces.length - 1)),
+          );
+          if (trailers) exchange.receive({ kind: 'request-trailers' });
+          expect((await body).toString()).toBe(pieces.join(''));
+          exchange.route(route);
+          expect(streamed(sent)).toEqual({ text: pieces.join(''), ends: trailers ? 0 : 1 });
+        },
+      ),
+    );
+  });
+});
+
+/** What the streamed_response answers add up to. */
+function streamed(sent: readonly Record<string, unknown>[]): { text: string; ends: number } {
+  let text = '';
+  let ends = 0;
+  for (const message of sent) {
+    const answer = (message['requestBody'] ?? message['responseBody']) as
+      | { response?: { bodyMutation?: { streamedResponse?: { body?: Buffer; endOfStream?: boolean } } } }
+      | undefined;
+    const part = answer?.response?.bodyMutation?.streamedResponse;
+    text += part?.body?.toString() ?? '';
+    if (part?.endOfStream === true) ends++;
+  }
+  return { text, ends };
+}
