@@ -44,8 +44,7 @@ export function simulateCommand(): Command {
       const engines = await startEngines(options).catch((error: unknown) =>
         command.error(`error: ${error instanceof Error ? error.message : String(error)}`, { exitCode: 1 }),
       );
-      const write = command.configureOutput().writeOut ?? ((text: string) => process.stdout.write(text));
-      engines.forEach((engine, index) => write(`engine ${index + 1}: ${engine.url}\n`));
+      engines.forEach((engine, index) => process.stdout.write(`engine ${index + 1}: ${engine.url}\n`));
       await stopped;
       await Promise.all(engines.map((engine) => engine.stop()));
     });

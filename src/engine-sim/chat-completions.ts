@@ -21,7 +21,7 @@ export const chatMessageSchema = z
 const bodySchema = z.looseObject({
   ...samplingFields,
   messages: z.array(chatMessageSchema).min(1),
-  tools: z.unknown(),
+  tools: z.unknown().optional(),
 });
 
 /** Answers a chat completion, whole or streamed. */

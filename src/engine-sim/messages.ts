@@ -17,7 +17,7 @@ const conversation = {
   model: z.string(),
   system: contentSchema,
   messages: z.array(messageSchema).min(1),
-  tools: z.unknown(),
+  tools: z.unknown().optional(),
 };
 const bodySchema = z.looseObject({
   ...conversation,

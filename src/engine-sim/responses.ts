@@ -21,7 +21,7 @@ const bodySchema = z.looseObject({
   instructions: z.string().nullish(),
   max_output_tokens: z.int().min(1).nullish(),
   stream: z.boolean().nullish(),
-  tools: z.unknown(),
+  tools: z.unknown().optional(),
 });
 
 type Body = z.infer<typeof bodySchema>;

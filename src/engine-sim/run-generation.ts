@@ -30,11 +30,12 @@ export function runGeneration(
 ): void {
   const byId = new Map(choices.map((choice) => [choice.request.id, choice]));
   const cachedById = new Map<string, number>();
+  const { dropAfterTokens, res } = exchange;
   let tokens = 0;
-  const { dropAfterTokens } = exchange;
+  let dropped = false;
   const onToken = (id: string, generated: number): void => {
     const choice = byId.get(id);
-    if (choice === undefined || exchange.res.destroyed) return;
+    if (choice === undefined || dropped || res.destroyed) return;
     const usage = {
       promptTokens: choice.request.promptTokens,
       cachedTokens: cachedById.get(id) ?? 0,
@@ -46,10 +47,13 @@ export function runGeneration(
       usage,
       last: generated === choice.request.outputTokens,
     });
-    if (++tokens === dropAfterTokens) exchange.res.destroy();
+    if (++tokens !== dropAfterTokens) return;
+    dropped = true;
+    // What was written goes out first, at the end of this turn: the client gets its tokens, and then no more.
+    setImmediate(() => res.destroy());
   };
   if (dropAfterTokens === 0) {
-    exchange.res.destroy();
+    res.destroy();
     return;
   }
   const usages = new Map<number, TokenUsage>();
@@ -64,7 +68,9 @@ export function runGeneration(
       } else if (event.kind === 'token') onToken(event.id, event.generated);
       else if (event.kind === 'finished') addUsage(usages, byId.get(event.id)?.prompt ?? 0, event.usage);
     },
-    () => listener.onEnd(sumUsages(usages.values())),
+    () => {
+      if (!dropped) listener.onEnd(sumUsages(usages.values()));
+    },
   );
 }
 

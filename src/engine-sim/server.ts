@@ -51,6 +51,9 @@ export interface SimulatedEngine {
   stop(): Promise<void>;
 }
 
+/** How long a port that was given up and taken by somebody else is left alone. */
+const reopenRetryMs = 100;
+
 /** Starts an engine; rejects where the port cannot be had. */
 export async function startSimulatedEngine(options: SimulatedEngineOptions): Promise<SimulatedEngine> {
   const server = new SimServer(options);
@@ -105,12 +108,15 @@ class SimServer implements SimulatedEngine {
 
   async listen(port: number): Promise<void> {
     await new Promise<void>((resolve, reject) => {
-      this.#server.once('error', (error) => {
+      const fail = (error: Error): void => {
         reject(new Error(`Cannot listen on "${this.host}:${port}": ${whyNot(error)}`, { cause: error }));
+      };
+      this.#server.once('error', fail);
+      this.#server.listen({ host: this.host, port }, () => {
+        this.#server.off('error', fail);
+        resolve();
       });
-      this.#server.listen({ host: this.host, port }, resolve);
     });
-    this.#server.removeAllListeners('error');
     const address = this.#server.address();
     if (address !== null && typeof address === 'object') this.#port = address.port;
   }
@@ -266,7 +272,10 @@ class SimServer implements SimulatedEngine {
     if (this.#reopening === undefined) return;
     this.#reopening.cancel();
     this.#reopening = undefined;
-    this.#server.listen({ host: this.host, port: this.#port });
+    // Somebody else may have taken the port meanwhile: then it is tried again.
+    this.listen(this.#port).catch(() => {
+      this.#reopening = this.#clock.after(reopenRetryMs, () => this.#reopen());
+    });
   }
 }
 

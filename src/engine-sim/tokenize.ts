@@ -8,7 +8,11 @@ import { decode, encode } from './tokenizer.ts';
 
 const model = z.string().nullish();
 const promptSchema = z.looseObject({ model, prompt: z.string() });
-const chatSchema = z.looseObject({ model, messages: z.array(chatMessageSchema).min(1), tools: z.unknown() });
+const chatSchema = z.looseObject({
+  model,
+  messages: z.array(chatMessageSchema).min(1),
+  tools: z.unknown().optional(),
+});
 const tokenizeSchema = z.union([
   promptSchema.transform((body) => ({ model: body.model, tokens: encode(body.prompt) })),
   chatSchema.transform((body) => ({ model: body.model, tokens: chatTokens(body.messages, body.tools) })),

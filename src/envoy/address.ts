@@ -9,7 +9,8 @@ export type SocketAddress =
 export function parseSocketAddress(text: string): SocketAddress {
   if (text.startsWith('unix:')) {
     const path = text.slice('unix:'.length).replace(/^\/\/(?=\/)/, '');
-    if (!path.startsWith('/')) throw new Error(`Cannot use address "${text}": the path after "unix:" must be absolute`);
+    if (!path.startsWith('/'))
+      throw new Error(`Cannot use address "${text}": the path after "unix:" must be absolute`);
     return { kind: 'unix', path };
   }
   const match = /^(?:\[([^\]]+)\]|([^:[\]]*)):(\d{1,5})$/.exec(text);

@@ -47,7 +47,10 @@ function overloadManager({ maxHeapBytes, maxConnections }: BootstrapSettings): o
     ],
     actions: [
       { name: 'envoy.overload_actions.shrink_heap', triggers: [{ name: heap, threshold: { value: 0.9 } }] },
-      { name: 'envoy.overload_actions.stop_accepting_requests', triggers: [{ name: heap, threshold: { value: 0.97 } }] },
+      {
+        name: 'envoy.overload_actions.stop_accepting_requests',
+        triggers: [{ name: heap, threshold: { value: 0.97 } }],
+      },
     ],
   };
 }

@@ -39,7 +39,8 @@ interface DiscoveryRequest {
 
 interface DiscoveryResponse {
   readonly versionInfo: string;
-  readonly resources: readonly { readonly typeUrl: string; readonly value: Buffer }[];
+  /** google.protobuf.Any, whose fields protobufjs does not rename. */
+  readonly resources: readonly { readonly type_url: string; readonly value: Buffer }[];
   readonly typeUrl: string;
   readonly nonce: string;
 }
@@ -50,7 +51,11 @@ const assignmentType = 'envoy.config.endpoint.v3.ClusterLoadAssignment';
 const typeUrl = `type.googleapis.com/${assignmentType}`;
 
 /** Creates the service. A response is sent when an Envoy asks, and when membership or health changed. */
-export function createEndpointDiscovery({ snapshot, subscribe, log }: EndpointDiscoveryDeps): EndpointDiscovery {
+export function createEndpointDiscovery({
+  snapshot,
+  subscribe,
+  log,
+}: EndpointDiscoveryDeps): EndpointDiscovery {
   const { service, assignment } = loadProtos();
   const open = new Set<DiscoveryCall>();
 
@@ -68,7 +73,10 @@ export function createEndpointDiscovery({ snapshot, subscribe, log }: EndpointDi
         versionInfo: String(generation),
         typeUrl,
         nonce,
-        resources: names.map((name) => ({ typeUrl, value: assignment.serialize(clusterLoadAssignment(name, endpoints)) })),
+        resources: names.map((name) => ({
+          type_url: typeUrl,
+          value: assignment.serialize(clusterLoadAssignment(name, endpoints)),
+        })),
       });
     };
     const unsubscribe = subscribe(() => {
@@ -87,7 +95,7 @@ export function createEndpointDiscovery({ snapshot, subscribe, log }: EndpointDi
         // Sending the same again would be refused again: wait for a change.
         log.error(
           { envoy: request.node?.id, version: String(snapshot().generation), keeps: request.versionInfo },
-          `Envoy refused the endpoints: ${request.errorDetail.message}`,
+          `Envoy refused the endpoints: ${request.errorDetail.message.replace(/\s+/g, ' ').trim()}`,
         );
         return;
       }
@@ -119,7 +127,10 @@ export function createEndpointDiscovery({ snapshot, subscribe, log }: EndpointDi
 /** Everything of the endpoints that a response says. */
 function fingerprint(endpoints: readonly Endpoint[]): string {
   return endpoints
-    .map(({ id, tls, hostname, health }) => `${id} ${tls ? 'tls' : ''} ${hostname ?? ''} ${healthStatus(health)}`)
+    .map(
+      ({ id, tls, hostname, health }) =>
+        `${id} ${tls ? 'tls' : ''} ${hostname ?? ''} ${healthStatus(health)}`,
+    )
     .join('\n');
 }
 
@@ -140,7 +151,9 @@ function lbEndpoint({ address, port, tls, hostname, health }: Endpoint): object 
       ...(hostname !== undefined && { hostname, healthCheckConfig: { hostname } }),
     },
     healthStatus: healthStatus(health),
-    ...(tls && { metadata: { filterMetadata: { [namespace]: { fields: { [key]: { stringValue: value } } } } } }),
+    ...(tls && {
+      metadata: { filterMetadata: { [namespace]: { fields: { [key]: { stringValue: value } } } } },
+    }),
   };
 }
 

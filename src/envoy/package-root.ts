@@ -6,6 +6,7 @@ import path from 'node:path';
 export function packageRoot(): string {
   for (let folder = import.meta.dirname; ; folder = path.dirname(folder)) {
     if (existsSync(path.join(folder, 'package.json'))) return folder;
-    if (folder === path.dirname(folder)) throw new Error(`Cannot find package.json above "${import.meta.dirname}"`);
+    if (folder === path.dirname(folder))
+      throw new Error(`Cannot find package.json above "${import.meta.dirname}"`);
   }
 }

@@ -15,7 +15,8 @@ export const oldestEnvoyVersion: EnvoyVersion = { major: 1, minor: 36, patch: 0 
 /** @throws Error unless the text is `x.y.z` or `x.y`. */
 export function parseEnvoyVersion(text: string): EnvoyVersion {
   const match = /^v?(\d+)\.(\d+)(?:\.(\d+))?$/.exec(text.trim());
-  if (match === null) throw new Error(`Cannot read Envoy version "${text}": expected three numbers, like 1.40.0`);
+  if (match === null)
+    throw new Error(`Cannot read Envoy version "${text}": expected three numbers, like 1.40.0`);
   return { major: Number(match[1]), minor: Number(match[2]), patch: Number(match[3] ?? 0) };
 }
 

@@ -48,8 +48,10 @@ export interface ExtProcServer {
   readonly active: number;
   /** Health for exchanges; liveness stays SERVING until the end. */
   setServing(serving: boolean): void;
-  /** Refuses new connections and waits until every exchange ended, or `deadlineMs` passed; then cuts what is left. */
-  stop(deadlineMs: number): Promise<void>;
+  /** Waits until every exchange ended; false when some were left after `deadlineMs`. New ones are still served. */
+  drain(deadlineMs: number): Promise<boolean>;
+  /** Cuts what is left and closes the port. */
+  stop(): Promise<void>;
 }
 
 /** @throws Error when the address cannot be bound. */
@@ -122,8 +124,11 @@ export async function startExtProcServer(
       for (const name of healthServices)
         if (name !== 'liveness') health.setStatus(name, serving ? 'SERVING' : 'NOT_SERVING');
     },
-    async stop(deadlineMs) {
+    async drain(deadlineMs) {
       await settledWithin(running, deadlineMs);
+      return running.size === 0;
+    },
+    async stop() {
       server.forceShutdown();
       await Promise.allSettled(running);
       if (socketPath !== undefined) await rm(socketPath, { force: true });

@@ -62,7 +62,7 @@ function createTable(registry: Registry) {
     ),
     accessLogEntries: counter(
       'access_log_entries_total',
-      "Envoy's access log, matched to exchanges or not.",
+      "Envoy's access log: entries matched to exchanges or not, and entries that did not come.",
       'result',
     ),
     usageSource: counter('usage_source_total', 'Where the token counts of an exchange came from.', 'source'),
@@ -108,7 +108,7 @@ export interface Metrics {
   endpointServed(endpoint: Endpoint, result: string): void;
   scraped(result: string, seconds: number): void;
   prefixMatched(ratio: number): void;
-  accessLogEntry(result: 'matched' | 'unmatched'): void;
+  accessLogEntry(result: 'matched' | 'unmatched' | 'missed'): void;
   usageFrom(source: string): void;
   streamOpened(): void;
   streamClosed(): void;

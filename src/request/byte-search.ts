@@ -3,8 +3,8 @@
  *
  * A word holds a byte below `n` (n ≤ 128) exactly when `(word - n·0x01010101) & ~word & 0x80808080` is not zero, and a
  * byte equal to `b` when the same holds for `word ^ b·0x01010101` and n = 1 (Sean Eron Anderson, Bit Twiddling Hacks,
- * "Determine if a word has a byte less than n"). Only whether a word has one is used, never which: that stays right on
- * either byte order.
+ * "Determine if a word has a byte less than n"). Only whether a word has one is used, never which: that is right on either
+ * byte order.
  */
 
 const high = 0x80808080;
@@ -22,6 +22,12 @@ isStop[0x5c] = 1;
 /** Keys, roles and code end or escape within this many words; after it, a native search for the next quote is faster. */
 const wordsBeforeJump = 16;
 
+function hasStop(word: number): boolean {
+  const q = word ^ quotes;
+  const b = word ^ backslashes;
+  return ((((word - spaces) & ~word) | ((q - ones) & ~q) | ((b - ones) & ~b)) & high) !== 0;
+}
+
 /** A buffer that can also be read by words. Positions are those of the buffer. */
 export class SearchableBytes {
   readonly bytes: Buffer;
@@ -33,7 +39,11 @@ export class SearchableBytes {
   constructor(bytes: Buffer) {
     this.bytes = bytes;
     this.#skew = bytes.byteOffset & 3;
-    this.#words = new Int32Array(bytes.buffer, bytes.byteOffset - this.#skew, (this.#skew + bytes.length) >> 2);
+    this.#words = new Int32Array(
+      bytes.buffer,
+      bytes.byteOffset - this.#skew,
+      (this.#skew + bytes.length) >> 2,
+    );
   }
 
   /** The position of the next quote, backslash or control character in [from, end), or `end`. */
@@ -49,10 +59,7 @@ export class SearchableBytes {
     const lastWord = (end + skew) >> 2;
     let word = (position + skew) >> 2;
     for (; word < lastWord; word++) {
-      const x = words[word]!;
-      const q = x ^ quotes;
-      const b = x ^ backslashes;
-      if (((((x - spaces) & ~x) | ((q - ones) & ~q) | ((b - ones) & ~b)) & high) !== 0) break;
+      if (hasStop(words[word]!)) break;
     }
     // The position can already be past the last whole word: then the loop above did nothing.
     position = Math.max(position, word * 4 - skew);
@@ -94,23 +101,21 @@ export class SearchableBytes {
     const lastWord = (end + skew) >> 2;
     let position = from;
     while (position < end) {
-      let word = (position + skew) >> 2;
-      if (word < lastWord) {
+      const byte = bytes[position]!;
+      if (isStop[byte] === 0) {
+        position++;
+        if (((position + skew) & 3) !== 0) continue;
+        let word = (position + skew) >> 2;
         const far = word + wordsBeforeJump;
         const stop = far < lastWord ? far : lastWord;
-        let flags = stopFlags(words[word]!) & fromByte[(position + skew) & 3]!;
-        while (flags === 0 && ++word < stop) flags = stopFlags(words[word]!);
-        if (flags === 0) {
-          position = word * 4 - skew;
-          if (word === far) return position;
-          continue;
-        }
-        position = word * 4 - skew + firstFlag(flags, (position + skew) & 3, word === (position + skew) >> 2);
+        while (word < stop && !hasStop(words[word]!)) word++;
+        position = word * 4 - skew;
+        if (word === far) return position;
+      } else if (byte === 0x5c) {
+        position += 2;
+      } else {
+        return position;
       }
-      const byte = bytes[position]!;
-      if (byte === 0x5c) position += 2;
-      else if (isStop[byte] !== 0) return position;
-      else position++;
     }
     return position;
   }
@@ -132,7 +137,11 @@ export class SearchableBytes {
       const b = words[word + 1]!;
       const c = words[word + 2]!;
       const d = words[word + 3]!;
-      if (((((a - spaces) & ~a) | ((b - spaces) & ~b) | ((c - spaces) & ~c) | ((d - spaces) & ~d)) & high) !== 0) break;
+      if (
+        ((((a - spaces) & ~a) | ((b - spaces) & ~b) | ((c - spaces) & ~c) | ((d - spaces) & ~d)) & high) !==
+        0
+      )
+        break;
     }
     position = Math.max(position, word * 4 - skew);
     while (position < end && bytes[position]! >= 0x20) position++;

@@ -91,14 +91,14 @@ export function createRequestHandler(
       const serving = head?.servedBy === undefined ? undefined : findEndpoint(snapshot, head.servedBy);
       if (serving !== undefined) ticket.servedBy(serving);
       await watch.ended();
-      ticket.release();
+      ticket.settle();
       const endedAtMs = deps.clock.nowMs();
       complete(record, await watch.outcome(), endedAtMs);
     } catch (error) {
       refuse(exchange, record, error, deps);
     } finally {
       // Settle. Once, on every path.
-      ticket.release();
+      ticket.settle();
       if (record.durationMs === 0) record.durationMs = deps.clock.nowMs() - record.startedAtMs;
       settle?.();
       deps.onExchange(record);

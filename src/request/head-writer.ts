@@ -115,7 +115,8 @@ function hexUnit(bytes: Buffer, start: number): number {
   for (let at = start; at < start + 4; at++) {
     const byte = bytes[at] ?? 0;
     const lower = byte | 0x20;
-    const digit = byte >= 0x30 && byte <= 0x39 ? byte - 0x30 : lower >= 0x61 && lower <= 0x66 ? lower - 0x57 : -1;
+    const digit =
+      byte >= 0x30 && byte <= 0x39 ? byte - 0x30 : lower >= 0x61 && lower <= 0x66 ? lower - 0x57 : -1;
     if (digit < 0) return -1;
     unit = (unit << 4) | digit;
   }

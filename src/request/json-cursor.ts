@@ -115,7 +115,8 @@ export class JsonCursor {
   stringEnd(from: number): number {
     const end = this.end;
     let position = this.search.closingQuote(from, end);
-    while (position < end && this.#bytes[position] !== 0x22) position = this.search.closingQuote(position + 1, end);
+    while (position < end && this.#bytes[position] !== 0x22)
+      position = this.search.closingQuote(position + 1, end);
     return Math.min(position, end);
   }
 
@@ -133,7 +134,8 @@ export class JsonCursor {
 
   #skipBlankAndCommas(): void {
     const bytes = this.#bytes;
-    while (this.position < this.end && (bytes[this.position] === 0x2c || isBlank(bytes[this.position]!))) this.position++;
+    while (this.position < this.end && (bytes[this.position] === 0x2c || isBlank(bytes[this.position]!)))
+      this.position++;
   }
 }
 

@@ -36,10 +36,24 @@ const State = {
 const bytesOfTextPerUnit = 8;
 /** Longest run of text that is handled in one go, so that work stays bounded between checks. */
 const maxTextRun = 1 << 18;
+/** The same for a row of numbers. */
+const maxNumbersRun = 1 << 13;
 /** A number with more digits serves nobody, and engines refuse it (Python reads at most 4300 digits). */
 const maxNumberBytes = 1024;
 /** Strings this long are looked at for being inline media. */
 const minMediaBytes = 256;
+
+/** The top-level keys a scan looks for. */
+export interface WantedKeys {
+  readonly names: ReadonlySet<string>;
+  /** Longest spelling of any of them: every byte can be written as a six-byte escape. */
+  readonly maxBytes: number;
+}
+
+/** Prepares the keys to look for, once for all scans. */
+export function wantedKeys(names: readonly string[]): WantedKeys {
+  return { names: new Set(names), maxBytes: 6 * Math.max(...names.map((name) => name.length)) };
+}
 
 /** The scan of one body. Call `run` until it returns true, then read the fields. */
 export class JsonScanner {
@@ -49,8 +63,7 @@ export class JsonScanner {
   insertAt = 0;
 
   readonly #search: SearchableBytes;
-  readonly #wanted: ReadonlySet<string>;
-  readonly #maxWantedBytes: number;
+  readonly #wanted: WantedKeys;
   readonly #maxDepth: number;
   /** By depth: 1 for an object, 0 for an array. */
   readonly #isObject: Uint8Array;
@@ -65,11 +78,9 @@ export class JsonScanner {
   #fieldText = 0;
   #text = 0;
 
-  constructor(search: SearchableBytes, wanted: ReadonlySet<string>, maxDepth: number) {
+  constructor(search: SearchableBytes, wanted: WantedKeys, maxDepth: number) {
     this.#search = search;
     this.#wanted = wanted;
-    // Every byte of a key can be written as a six-byte escape.
-    this.#maxWantedBytes = 6 * Math.max(...Array.from(wanted, (key) => key.length));
     this.#maxDepth = maxDepth;
     this.#isObject = new Uint8Array(maxDepth + 2);
   }
@@ -151,7 +162,8 @@ export class JsonScanner {
             this.#stringStart = ++position;
             state = State.inString;
           } else if (byte === 0x7b || byte === 0x5b) {
-            if (depth >= this.#maxDepth) throw malformedJson(`nested deeper than ${this.#maxDepth} levels`, position);
+            if (depth >= this.#maxDepth)
+              throw malformedJson(`nested deeper than ${this.#maxDepth} levels`, position);
             depth++;
             position++;
             isObject[depth] = byte === 0x7b ? 1 : 0;
@@ -159,6 +171,15 @@ export class JsonScanner {
           } else {
             const from = position;
             position = scalarEnd(bytes, position, byte);
+            // Token ids: numbers in a row, each directly after the comma of the one before.
+            while (
+              isObject[depth] === 0 &&
+              bytes[position] === 0x2c &&
+              isDigit(bytes[position + 1]) &&
+              position - from < maxNumbersRun
+            ) {
+              position = numberEnd(bytes, position + 1);
+            }
             work -= position - from;
             if (depth === 1) this.#endField(position);
             state = State.commaOrEnd;
@@ -169,7 +190,10 @@ export class JsonScanner {
             position++;
             state = isObject[depth] === 1 ? State.key : State.value;
           } else {
-            throw malformedJson(`expected "," or the end of the ${isObject[depth] === 1 ? 'object' : 'array'}`, position);
+            throw malformedJson(
+              `expected "," or the end of the ${isObject[depth] === 1 ? 'object' : 'array'}`,
+              position,
+            );
           }
           break;
         case State.key:
@@ -208,20 +232,24 @@ export class JsonScanner {
     if (end - start >= minMediaBytes) {
       // Images and audio inside the body: `data:` URLs, and base64 under "data" (OpenAI input_audio, Anthropic source).
       if (bytes.toString('latin1', start, start + 5) === 'data:') return;
-      if (this.#keyEnd - this.#keyStart === 4 && bytes.toString('latin1', this.#keyStart, this.#keyEnd) === 'data') return;
+      if (
+        this.#keyEnd - this.#keyStart === 4 &&
+        bytes.toString('latin1', this.#keyStart, this.#keyEnd) === 'data'
+      )
+        return;
     }
     this.#text += end - start;
   }
 
   #wantedKey(start: number, end: number): string | undefined {
-    if (end - start > this.#maxWantedBytes) return undefined;
+    if (end - start > this.#wanted.maxBytes) return undefined;
     const key = this.#search.bytes.toString('latin1', start, end);
-    if (this.#wanted.has(key)) return key;
+    if (this.#wanted.names.has(key)) return key;
     if (!key.includes('\\')) return undefined;
     // "mod\u0065l" is "model" to the engine.
     const decoded = decodeKey(key);
     if (decoded === undefined) throw malformedJson('a bad escape in a property name', start);
-    return this.#wanted.has(decoded) ? decoded : undefined;
+    return this.#wanted.names.has(decoded) ? decoded : undefined;
   }
 
   #endField(end: number): void {
@@ -244,13 +272,15 @@ function decodeKey(key: string): string | undefined {
 function scalarEnd(bytes: Buffer, start: number, first: number): number {
   switch (first) {
     case 0x74:
-      if (bytes[start + 1] === 0x72 && bytes[start + 2] === 0x75 && bytes[start + 3] === 0x65) return start + 4;
+      if (bytes[start + 1] === 0x72 && bytes[start + 2] === 0x75 && bytes[start + 3] === 0x65)
+        return start + 4;
       break;
     case 0x66:
       if (bytes.toString('latin1', start, start + 5) === 'false') return start + 5;
       break;
     case 0x6e:
-      if (bytes[start + 1] === 0x75 && bytes[start + 2] === 0x6c && bytes[start + 3] === 0x6c) return start + 4;
+      if (bytes[start + 1] === 0x75 && bytes[start + 2] === 0x6c && bytes[start + 3] === 0x6c)
+        return start + 4;
       break;
     default:
       if (first === 0x2d || isDigit(first)) return numberEnd(bytes, start);
@@ -279,7 +309,8 @@ function numberEnd(bytes: Buffer, start: number): number {
 function digitsEnd(bytes: Buffer, from: number, numberStart: number): number {
   let position = from;
   while (isDigit(bytes[position])) {
-    if (position - numberStart >= maxNumberBytes) throw malformedJson(`a number longer than ${maxNumberBytes} bytes`, numberStart);
+    if (position - numberStart >= maxNumberBytes)
+      throw malformedJson(`a number longer than ${maxNumberBytes} bytes`, numberStart);
     position++;
   }
   if (position === from) throw malformedJson('a bad number', numberStart);
@@ -294,6 +325,10 @@ function isDigit(byte: number | undefined): boolean {
 function notAnObject(bytes: Buffer, position: number) {
   const byte = bytes[position]!;
   if (byte === 0x5b) return malformedJson('expected an object, found an array', position);
-  if (byte === 0) return malformedJson('expected an object, found a NUL byte (is it UTF-16? JSON is sent as UTF-8)', position);
+  if (byte === 0)
+    return malformedJson(
+      'expected an object, found a NUL byte (is it UTF-16? JSON is sent as UTF-8)',
+      position,
+    );
   return malformedJson('expected an object', position);
 }

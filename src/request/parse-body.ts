@@ -7,7 +7,8 @@
 import { SearchableBytes } from './byte-search.ts';
 import { decodeString, JsonCursor } from './json-cursor.ts';
 import { malformedJson } from './json-error.ts';
-import { JsonScanner, type JsonSpan } from './json-scanner.ts';
+import { JsonScanner, wantedKeys, type JsonSpan } from './json-scanner.ts';
+import { checkModelName, invalidModel, maxModelCharacters, modelTooLong } from './model-name.ts';
 import type { Api, BodyEdit, ParsedBody } from './parsed-request.ts';
 import { promptFields, renderPrompt } from './prompt-head.ts';
 import { Rejection } from './rejection.ts';
@@ -20,14 +21,15 @@ export interface BodyLimits {
   readonly maxDepth: number;
 }
 
+export { parseMultipartModel } from './multipart.ts';
+
 /** Scanner work per slice, about half a millisecond: see JsonScanner.run. */
 const unitsPerSlice = 1 << 16;
 /** Larger bodies are checked for UTF-8 in slices, too. */
 const maxWholeCheckBytes = 1 << 20;
-const maxModelCharacters = 256;
 const maxSessionKeyBytes = 1024;
 
-const wantedFields: ReadonlySet<string> = new Set([
+const wantedFields = wantedKeys([
   ...promptFields,
   'model',
   'stream',
@@ -78,7 +80,8 @@ function nextTurn(): Promise<void> {
 }
 
 function refuseByteOrderMark(body: Buffer): void {
-  if (body[0] === 0xef && body[1] === 0xbb && body[2] === 0xbf) throw malformedJson('it begins with a byte order mark', 0);
+  if (body[0] === 0xef && body[1] === 0xbb && body[2] === 0xbf)
+    throw malformedJson('it begins with a byte order mark', 0);
   if ((body[0] === 0xfe && body[1] === 0xff) || (body[0] === 0xff && body[1] === 0xfe)) {
     throw malformedJson('it is UTF-16 (JSON is sent as UTF-8)', 0);
   }
@@ -104,26 +107,18 @@ function readFields(search: SearchableBytes, scanner: JsonScanner, api: Api, lim
   };
 }
 
-function readModel(body: Buffer, span: JsonSpan | undefined): { readonly model: string; readonly span: JsonSpan } {
-  if (span === undefined || body[span.start] === 0x6e) throw invalidModel('you must provide a model parameter');
+function readModel(
+  body: Buffer,
+  span: JsonSpan | undefined,
+): { readonly model: string; readonly span: JsonSpan } {
+  if (span === undefined || body[span.start] === 0x6e)
+    throw invalidModel('you must provide a model parameter');
   if (body[span.start] !== 0x22) throw invalidModel('the model parameter must be a string');
   // Each character can be written as a six-byte escape.
-  const model = span.end - span.start > 6 * maxModelCharacters + 2 ? undefined : stringValue(body, span);
-  if (model === undefined && span.end - span.start <= 6 * maxModelCharacters + 2) {
-    throw invalidModel('the model parameter is not a valid JSON string');
-  }
-  if (model === undefined || model.length > maxModelCharacters) {
-    throw invalidModel(`the model parameter is longer than ${maxModelCharacters} characters`);
-  }
-  if (model.trim() === '') throw invalidModel('you must provide a model parameter');
-  // The name goes into headers and logs.
-  if (/\p{Cc}/u.test(model)) throw invalidModel('the model parameter contains control characters');
-  return { model, span };
-}
-
-/** How a model that is absent or unusable is refused, whatever the body's format. */
-export function invalidModel(message: string): Rejection {
-  return new Rejection('invalid-request', message, { param: 'model' });
+  if (span.end - span.start > 6 * maxModelCharacters + 2) throw modelTooLong();
+  const model = stringValue(body, span);
+  if (model === undefined) throw invalidModel('the model parameter is not a valid JSON string');
+  return { model: checkModelName(model), span };
 }
 
 /** True, false, null or absent. Engines also take "true" and 1: refused, for what they mean depends on the engine. */
@@ -146,7 +141,13 @@ interface StreamOptions {
   readonly isNull: boolean;
 }
 
-const noOptions: StreamOptions = { includeUsage: false, span: undefined, flagSpan: undefined, empty: true, isNull: false };
+const noOptions: StreamOptions = {
+  includeUsage: false,
+  span: undefined,
+  flagSpan: undefined,
+  empty: true,
+  isNull: false,
+};
 
 function hasUsageOption(api: Api): boolean {
   return api === 'chat' || api === 'completions';
@@ -168,13 +169,20 @@ function readStreamOptions(search: SearchableBytes, span: JsonSpan | undefined):
     empty = false;
     if (key === 'include_usage') flagSpan = { start, end, textBytes: 0 };
   });
-  return { includeUsage: readFlag(body, flagSpan, 'stream_options.include_usage'), span, flagSpan, empty, isNull: false };
+  return {
+    includeUsage: readFlag(body, flagSpan, 'stream_options.include_usage'),
+    span,
+    flagSpan,
+    empty,
+    isNull: false,
+  };
 }
 
 function usageEdit(options: StreamOptions, insertAt: number): BodyEdit | undefined {
   const { span, flagSpan } = options;
   if (options.includeUsage) return undefined;
-  if (span === undefined) return { start: insertAt, end: insertAt, text: '"stream_options":{"include_usage":true},' };
+  if (span === undefined)
+    return { start: insertAt, end: insertAt, text: '"stream_options":{"include_usage":true},' };
   if (options.isNull) return { start: span.start, end: span.end, text: '{"include_usage":true}' };
   if (flagSpan !== undefined) return { start: flagSpan.start, end: flagSpan.end, text: 'true' };
   const start = span.start + 1;
@@ -190,7 +198,11 @@ const limitFields: Readonly<Record<Api, readonly string[]>> = {
   'by-model': [],
 };
 
-function readMaxOutputTokens(body: Buffer, api: Api, fields: ReadonlyMap<string, JsonSpan>): number | undefined {
+function readMaxOutputTokens(
+  body: Buffer,
+  api: Api,
+  fields: ReadonlyMap<string, JsonSpan>,
+): number | undefined {
   for (const param of limitFields[api]) {
     const span = fields.get(param);
     if (span === undefined || body[span.start] === 0x6e) continue;

@@ -14,7 +14,15 @@ import type { JsonSpan } from './json-scanner.ts';
 import type { Api } from './parsed-request.ts';
 
 /** The top-level fields that make up a prompt. */
-export const promptFields = ['cache_salt', 'tools', 'system', 'instructions', 'messages', 'input', 'prompt'] as const;
+export const promptFields = [
+  'cache_salt',
+  'tools',
+  'system',
+  'instructions',
+  'messages',
+  'input',
+  'prompt',
+] as const;
 
 export interface Prompt {
   readonly head: Uint8Array;
@@ -34,18 +42,27 @@ const newline = Buffer.from('\n');
 const noPrompt: Prompt = { head: new Uint8Array(0), bytes: 0 };
 
 /** The prompt of a body whose structure was checked. Its head has at most `maxHeadBytes`, and may end inside a character. */
-export function renderPrompt(api: Api, fields: Fields, search: SearchableBytes, maxHeadBytes: number): Prompt {
+export function renderPrompt(
+  api: Api,
+  fields: Fields,
+  search: SearchableBytes,
+  maxHeadBytes: number,
+): Prompt {
   const source = promptSource(api, fields);
   if (source === undefined) return noPrompt;
-  const leading = api === 'messages' ? fields.get('system') : api === 'responses' ? fields.get('instructions') : undefined;
+  const leading =
+    api === 'messages' ? fields.get('system') : api === 'responses' ? fields.get('instructions') : undefined;
   const tools = source.chat ? fields.get('tools') : undefined;
-  const bytes = textBytes(source.span, search) + (leading?.textBytes ?? 0) + (tools ? tools.end - tools.start : 0);
+  const bytes =
+    textBytes(source.span, search) + (leading?.textBytes ?? 0) + (tools ? tools.end - tools.start : 0);
   if (maxHeadBytes === 0) return { head: noPrompt.head, bytes };
 
   const writer = new HeadWriter(Math.min(maxHeadBytes, search.bytes.length + 256));
   const salt = fields.get('cache_salt');
-  if (salt && startsWith(search, salt, 0x22)) writeSample(writer, '<|cache_salt|>', search.bytes, salt.start, salt.end);
-  if (tools && startsWith(search, tools, 0x5b)) writeSample(writer, '<|tools|>', search.bytes, tools.start, tools.end);
+  if (salt && startsWith(search, salt, 0x22))
+    writeSample(writer, '<|cache_salt|>', search.bytes, salt.start, salt.end);
+  if (tools && startsWith(search, tools, 0x5b))
+    writeSample(writer, '<|tools|>', search.bytes, tools.start, tools.end);
   if (leading && !startsWith(search, leading, 0x6e)) {
     openMessage(writer, api === 'messages' ? 'system' : 'developer');
     writeContent(writer, cursorAt(search, leading));
@@ -58,12 +75,17 @@ export function renderPrompt(api: Api, fields: Fields, search: SearchableBytes, 
   return { head: writer.bytes, bytes };
 }
 
-function promptSource(api: Api, fields: Fields): { readonly span: JsonSpan; readonly chat: boolean } | undefined {
+function promptSource(
+  api: Api,
+  fields: Fields,
+): { readonly span: JsonSpan; readonly chat: boolean } | undefined {
   if (api === 'by-model') return undefined;
-  const plain = api === 'completions' ? fields.get('prompt') : api === 'embeddings' ? fields.get('input') : undefined;
+  const plain =
+    api === 'completions' ? fields.get('prompt') : api === 'embeddings' ? fields.get('input') : undefined;
   if (plain !== undefined) return { span: plain, chat: false };
   // vLLM embeds chats as well: `messages` in place of `input`.
-  const span = api === 'responses' ? fields.get('input') : api === 'completions' ? undefined : fields.get('messages');
+  const span =
+    api === 'responses' ? fields.get('input') : api === 'completions' ? undefined : fields.get('messages');
   return span && { span, chat: true };
 }
 
@@ -155,7 +177,8 @@ function writeMessage(writer: HeadWriter, cursor: JsonCursor): void {
       const valueStart = cursor.position;
       const valueEnd = cursor.skip();
       if (cursor.keyIs('content')) earlyContent = valueStart;
-      if (cursor.keyIs('tool_calls') && bytes[valueStart] === 0x5b) calls = { start: valueStart, end: valueEnd };
+      if (cursor.keyIs('tool_calls') && bytes[valueStart] === 0x5b)
+        calls = { start: valueStart, end: valueEnd };
     }
   }
   if (!roleWritten) writer.raw(newline, 0, 1);
@@ -197,7 +220,8 @@ function writePart(writer: HeadWriter, cursor: JsonCursor): void {
     }
     const valueStart = cursor.position;
     const valueEnd = cursor.skip();
-    if (cursor.keyIs('type')) isText = textTypes.has(bytes.toString('latin1', valueStart, Math.min(valueEnd, valueStart + 16)));
+    if (cursor.keyIs('type'))
+      isText = textTypes.has(bytes.toString('latin1', valueStart, Math.min(valueEnd, valueStart + 16)));
     if (cursor.keyIs('text') && bytes[valueStart] === 0x22) earlyText = valueStart;
   }
   if (written) return;
@@ -207,7 +231,8 @@ function writePart(writer: HeadWriter, cursor: JsonCursor): void {
 
 /** The string at the cursor, decoded; anything else is passed over. */
 function writeText(writer: HeadWriter, cursor: JsonCursor): void {
-  if (cursor.peek() === 0x22) cursor.position = writer.jsonText(cursor.search, cursor.position + 1, cursor.end) + 1;
+  if (cursor.peek() === 0x22)
+    cursor.position = writer.jsonText(cursor.search, cursor.position + 1, cursor.end) + 1;
   else cursor.skip();
 }
 

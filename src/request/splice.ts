@@ -13,7 +13,9 @@ export function spliceBody(body: Buffer, edits: readonly BodyEdit[]): Buffer {
   let written = 0;
   ordered.forEach((edit, index) => {
     if (edit.start < read || edit.end < edit.start || edit.end > body.length) {
-      throw new RangeError(`Cannot splice bytes ${edit.start} to ${edit.end}: edits overlap or are outside the body`);
+      throw new RangeError(
+        `Cannot splice bytes ${edit.start} to ${edit.end}: edits overlap or are outside the body`,
+      );
     }
     written += body.copy(spliced, written, read, edit.start);
     written += texts[index]!.copy(spliced, written);

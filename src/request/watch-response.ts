@@ -106,7 +106,7 @@ export function watchResponse(
       const logged = entry?.usage === undefined ? undefined : readUsageMetadata(entry.usage);
       const usage = reader?.usage ?? logged;
       return {
-        kind: outcomeKind(head, end, reader, entry, usage),
+        kind: outcomeKind(end, reader, entry, usage),
         status: entry?.status ?? head?.status ?? 0,
         servedBy: head?.servedBy ?? entry?.servedBy,
         attempts: head?.attempts ?? entry?.attempts,
@@ -120,7 +120,6 @@ export function watchResponse(
 }
 
 function outcomeKind(
-  head: ResponseHead | undefined,
   end: ExchangeEnd,
   reader: UsageReader | undefined,
   entry: AccessLogEntry | undefined,

@@ -1,5 +1,11 @@
 /** What Envoy tells of each exchange: to Sluice in protobuf, to people in lines. */
-import { destinationKey, destinationNamespace, exchangeNamespace, schedulerCluster, usageNamespace } from './names.ts';
+import {
+  destinationKey,
+  destinationNamespace,
+  exchangeNamespace,
+  schedulerCluster,
+  usageNamespace,
+} from './names.ts';
 import type { BootstrapSettings } from './options.ts';
 import { duration, extension } from './typed.ts';
 
@@ -16,7 +22,9 @@ const grpcLog = extension(
     common_config: {
       log_name: 'sluice',
       transport_api_version: 'V3',
-      grpc_service: { envoy_grpc: { cluster_name: schedulerCluster, authority: 'sluice', skip_envoy_headers: true } },
+      grpc_service: {
+        envoy_grpc: { cluster_name: schedulerCluster, authority: 'sluice', skip_envoy_headers: true },
+      },
       buffer_flush_interval: duration(50),
       buffer_size_bytes: 16 * 1024,
     },

@@ -27,10 +27,12 @@ export function endpointsClusterConfig(settings: BootstrapSettings): object {
       },
     },
     connect_timeout: duration(connectTimeoutMs),
+    // What discovery removed is gone, even while it still answers health checks. Running streams go on to their end.
+    ignore_health_on_host_removal: true,
     load_balancing_policy: { policies: [{ typed_extension_config: overrideHost }] },
     // An unhealthy engine is never a fallback, however many of them there are.
     common_lb_config: { healthy_panic_threshold: { value: 0 } },
-    ...(engineTls !== undefined && { transport_socket_matches: [tlsMatch(engineTls), plainMatch] }),
+    transport_socket_matches: [tlsMatch(engineTls), plainMatch],
     typed_extension_protocol_options: {
       'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': typed(
         'envoy.extensions.upstreams.http.v3.HttpProtocolOptions',
@@ -92,8 +94,6 @@ const overrideHost = extension(
 
 /** For endpoints whose metadata says TLS. SNI and the expected name are the endpoint's hostname. */
 function tlsMatch(tls: EngineTls): object {
-  const validation =
-    tls.kind === 'verify' ? { validation_context: { trusted_ca: { filename: tls.caFile } } } : {};
   return {
     name: 'tls',
     match: { tls: 'true' },
@@ -103,10 +103,17 @@ function tlsMatch(tls: EngineTls): object {
       {
         auto_host_sni: true,
         auto_sni_san_validation: tls.kind === 'verify',
-        common_tls_context: { alpn_protocols: ['http/1.1'], ...validation },
+        common_tls_context: { alpn_protocols: ['http/1.1'], ...validation(tls) },
       },
     ),
   };
+}
+
+function validation(tls: EngineTls): object {
+  // Without a validation context Envoy believes every certificate.
+  if (tls.kind === 'insecure') return {};
+  const trusted_ca = 'caFile' in tls ? { filename: tls.caFile } : { inline_string: tls.caPem };
+  return { validation_context: { trusted_ca } };
 }
 
 const plainMatch = {
@@ -119,4 +126,8 @@ const plainMatch = {
 };
 
 /** Endpoint metadata that selects the TLS socket above. */
-export const tlsEndpointMetadata = { namespace: transportSocketNamespace, key: 'tls', value: 'true' } as const;
+export const tlsEndpointMetadata = {
+  namespace: transportSocketNamespace,
+  key: 'tls',
+  value: 'true',
+} as const;

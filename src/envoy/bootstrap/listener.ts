@@ -77,7 +77,12 @@ function connectionManager(settings: BootstrapSettings): object {
 }
 
 /** Names that would choose an endpoint, change retries and timeouts, or speak for Sluice, had the client sent them. */
-const controlHeaderPrefixes = ['x-gateway-destination-endpoint', 'x-prefiller-host-port', 'x-sluice-', 'x-envoy-'];
+const controlHeaderPrefixes = [
+  'x-gateway-destination-endpoint',
+  'x-prefiller-host-port',
+  'x-sluice-',
+  'x-envoy-',
+];
 
 const stripControlHeaders = extension(
   'envoy.http.early_header_mutation.header_mutation',
@@ -100,7 +105,10 @@ function routes(settings: BootstrapSettings): object {
         include_request_attempt_count: true,
         // Token counts are read from the response as it passes, which a compressed one does not allow.
         request_headers_to_add: [
-          { header: { key: 'accept-encoding', value: 'identity' }, append_action: 'OVERWRITE_IF_EXISTS_OR_ADD' },
+          {
+            header: { key: 'accept-encoding', value: 'identity' },
+            append_action: 'OVERWRITE_IF_EXISTS_OR_ADD',
+          },
         ],
         routes: [{ name: 'all', match: { prefix: '/' }, route: routeAction(settings) }],
       },
@@ -108,14 +116,19 @@ function routes(settings: BootstrapSettings): object {
   };
 }
 
-function routeAction({ idleTimeoutMs, maxDurationMs, perTryIdleTimeoutMs, retries }: BootstrapSettings): object {
+function routeAction({
+  idleTimeoutMs,
+  requestTimeoutMs,
+  perTryIdleTimeoutMs,
+  retries,
+}: BootstrapSettings): object {
   return {
     cluster: endpointsCluster,
     // Endpoints that have a hostname are called by it.
     auto_host_rewrite: true,
     timeout: duration(0),
     idle_timeout: duration(idleTimeoutMs),
-    max_stream_duration: { max_stream_duration: duration(maxDurationMs) },
+    max_stream_duration: { max_stream_duration: duration(requestTimeoutMs) },
     retry_policy: {
       // `reset` is an engine that died before its response began; generating again harms nobody. 503 is an engine that
       // is full or going down. Other answers are answers.

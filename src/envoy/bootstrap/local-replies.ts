@@ -35,7 +35,12 @@ const replyOfSluice = {
 };
 
 const replies = ({ maxBodyBytes }: BootstrapSettings): readonly ErrorReply[] => [
-  { status: 400, message: 'The request is not valid HTTP.', type: 'invalid_request_error', code: 'bad_request' },
+  {
+    status: 400,
+    message: 'The request is not valid HTTP.',
+    type: 'invalid_request_error',
+    code: 'bad_request',
+  },
   {
     status: 408,
     message: 'The request did not arrive in time.',
@@ -73,7 +78,12 @@ const replies = ({ maxBodyBytes }: BootstrapSettings): readonly ErrorReply[] => 
     code: 'service_unavailable',
     retryAfterSeconds: 1,
   },
-  { status: 504, message: 'The answer did not come in time.', type: 'timeout_error', code: 'gateway_timeout' },
+  {
+    status: 504,
+    message: 'The answer did not come in time.',
+    type: 'timeout_error',
+    code: 'gateway_timeout',
+  },
 ];
 
 const anyOtherServerError: ErrorReply = {
@@ -97,13 +107,19 @@ function mapper(reply: ErrorReply, comparison: { op: 'EQ' | 'GE'; value: number 
       status_code_filter: {
         comparison: {
           op: comparison.op,
-          value: { default_value: comparison.value, runtime_key: `sluice.local_reply.${comparison.op}.${comparison.value}` },
+          value: {
+            default_value: comparison.value,
+            runtime_key: `sluice.local_reply.${comparison.op}.${comparison.value}`,
+          },
         },
       },
     },
     ...(retryAfterSeconds !== undefined && {
       headers_to_add: [
-        { header: { key: 'retry-after', value: String(retryAfterSeconds) }, append_action: 'OVERWRITE_IF_EXISTS_OR_ADD' },
+        {
+          header: { key: 'retry-after', value: String(retryAfterSeconds) },
+          append_action: 'OVERWRITE_IF_EXISTS_OR_ADD',
+        },
       ],
     }),
     body_format_override: { json_format: { error: { message, type, param: null, code } } },

@@ -5,6 +5,8 @@ import { managedEnvoyVersion, type EnvoyVersion } from '../version.ts';
 /** How Envoy speaks to engines whose endpoint says TLS. */
 export type EngineTls =
   | { readonly kind: 'verify'; readonly caFile: string }
+  /** The authorities themselves, where there is no file of them. */
+  | { readonly kind: 'verify'; readonly caPem: string }
   /** Any certificate is believed: for engines with self-signed ones, on a network that is trusted. */
   | { readonly kind: 'insecure' };
 
@@ -13,6 +15,8 @@ export interface BootstrapOptions {
   readonly listen: SocketAddress;
   /** Where Sluice serves ext_proc, endpoint discovery and the access log. */
   readonly extProc: SocketAddress;
+  /** For the engines behind `https://`; `engineTls()` finds the system's authorities. */
+  readonly engineTls: EngineTls;
   /** The version that will run this; decides which features are used. Default: the managed one. */
   readonly version?: EnvoyVersion;
   /** Envoy's own admin pages: anyone who can connect can stop it. Default 127.0.0.1:9901. */
@@ -21,26 +25,27 @@ export interface BootstrapOptions {
   readonly maxBodyBytes?: number;
   /** One line per exchange on standard output. Default `text`. */
   readonly accessLog?: 'text' | 'json' | 'off';
-  /** How long Envoy waits for each of Sluice's answers. Default 5 s. */
+  /** How long Envoy waits for each of Sluice's answers. Default 10 s. */
   readonly messageTimeoutMs?: number;
   /** How far Sluice may extend that while a request waits in its queue. Default 5 min. */
-  readonly maxQueueMs?: number;
+  readonly maxMessageTimeoutMs?: number;
   /** Further attempts, each at the next endpoint of the decision. Default 2. */
   readonly retries?: number;
-  /** An attempt without a byte from the engine for this long is given up. Default 10 min: a whole answer may be computed in silence. */
+  /**
+   * An attempt without a byte from the engine for this long is given up; 0 means never. Default 5 min: an answer that is
+   * not streamed is computed in silence, and giving it up early computes it twice.
+   */
   readonly perTryIdleTimeoutMs?: number;
-  /** An exchange without a byte in either direction for this long is ended. Default 15 min. */
+  /** An exchange without a byte in either direction for this long is ended; 0 means never. Default 10 min. */
   readonly idleTimeoutMs?: number;
-  /** No exchange lasts longer. Default 1 h. */
-  readonly maxDurationMs?: number;
+  /** No exchange lasts longer; 0 means no bound. Default 0. */
+  readonly requestTimeoutMs?: number;
   /** Time to connect to an engine. Default 1 s. */
   readonly connectTimeoutMs?: number;
   /** Between two `GET` of the health path at every engine. Default 2 s. */
   readonly healthIntervalMs?: number;
   /** What engines answer 200 to while they can serve. Default `/health`. */
   readonly healthPath?: string;
-  /** Absent: no engine is spoken to with TLS. */
-  readonly engineTls?: EngineTls;
   /** How many proxies in front of this Envoy write X-Forwarded-For. Default 0: the peer is the client. */
   readonly trustedHops?: number;
   /** Client connections at one time. Default 50000. */
@@ -50,7 +55,7 @@ export interface BootstrapOptions {
 }
 
 /** Options with every default filled in. */
-export type BootstrapSettings = Required<Omit<BootstrapOptions, 'engineTls'>> & Pick<BootstrapOptions, 'engineTls'>;
+export type BootstrapSettings = Required<BootstrapOptions>;
 
 /** Fills in the defaults. */
 export function bootstrapSettings(options: BootstrapOptions): BootstrapSettings {
@@ -59,12 +64,12 @@ export function bootstrapSettings(options: BootstrapOptions): BootstrapSettings 
     admin: { kind: 'tcp', host: '127.0.0.1', port: 9901 },
     maxBodyBytes: 16 * 1024 * 1024,
     accessLog: 'text',
-    messageTimeoutMs: 5_000,
-    maxQueueMs: 300_000,
+    messageTimeoutMs: 10_000,
+    maxMessageTimeoutMs: 300_000,
     retries: 2,
-    perTryIdleTimeoutMs: 600_000,
-    idleTimeoutMs: 900_000,
-    maxDurationMs: 3_600_000,
+    perTryIdleTimeoutMs: 300_000,
+    idleTimeoutMs: 600_000,
+    requestTimeoutMs: 0,
     connectTimeoutMs: 1_000,
     healthIntervalMs: 2_000,
     healthPath: '/health',

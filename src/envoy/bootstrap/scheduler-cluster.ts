@@ -35,7 +35,9 @@ export function schedulerClusterConfig({ extProc, maxBodyBytes }: BootstrapSetti
     },
     // Every exchange holds a stream until its response ended: the default of 1024 would refuse the rest.
     circuit_breakers: {
-      thresholds: [{ max_connections: 1_000, max_pending_requests: 100_000, max_requests: 200_000, max_retries: 1_000 }],
+      thresholds: [
+        { max_connections: 1_000, max_pending_requests: 100_000, max_requests: 200_000, max_retries: 1_000 },
+      ],
     },
     health_checks: [
       {

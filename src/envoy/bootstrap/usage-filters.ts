@@ -53,7 +53,9 @@ const eventFilter = extension(
         'envoy.extensions.content_parsers.json.v3.JsonContentParser',
         {
           // Nested ones first, so that what a later rule or event says of the whole wins.
-          rules: [...nestedInEvents, ...responsesAndMessages, ...openAi].map((rule) => ({ rule: metadataRule(rule) })),
+          rules: [...nestedInEvents, ...responsesAndMessages, ...openAi].map((rule) => ({
+            rule: metadataRule(rule),
+          })),
         },
       ),
     },
@@ -65,7 +67,11 @@ const documentFilter = extension(
   'envoy.extensions.filters.http.json_to_metadata.v3.JsonToMetadata',
   {
     response_rules: {
-      allow_content_types: ['application/json', 'application/json; charset=utf-8', 'application/json;charset=utf-8'],
+      allow_content_types: [
+        'application/json',
+        'application/json; charset=utf-8',
+        'application/json;charset=utf-8',
+      ],
       rules: [...responsesAndMessages, ...openAi].map(metadataRule),
     },
   },
@@ -107,7 +113,9 @@ function onlyShort(filter: object): object {
 const shortContentLength = {
   input: {
     name: 'content-length',
-    typed_config: typed('envoy.type.matcher.v3.HttpResponseHeaderMatchInput', { header_name: 'content-length' }),
+    typed_config: typed('envoy.type.matcher.v3.HttpResponseHeaderMatchInput', {
+      header_name: 'content-length',
+    }),
   },
   value_match: { safe_regex: { google_re2: {}, regex: '[0-9]{1,6}' } },
 };

@@ -1,0 +1,267 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { ConfigError } from '../../src/config/config-error.ts';
+import { loadConfig, parseConfig } from '../../src/config/load.ts';
+import { configSchema } from '../../src/config/schema.ts';
+
+/** Each fault as `line:column path: message`. */
+function faultsOf(text: string): string[] {
+  try {
+    parseConfig(text, 'sluice.yaml');
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    return error.faults.map(({ line, column, path, message }) => `${line}:${column} ${path}: ${message}`);
+  }
+  return [];
+}
+
+describe('loadConfig()', () => {
+  let folder: string;
+  beforeAll(() => {
+    folder = mkdtempSync(join(tmpdir(), 'sluice-config-'));
+  });
+  afterAll(() => rmSync(folder, { recursive: true }));
+
+  it('has a default for everything', () => {
+    const { scheduler, ...rest } = loadConfig(undefined);
+    expect(rest).toEqual({
+      limits: { maxBodyBytes: 16_777_216, maxBodyDepth: 128, drainTimeoutMs: 30_000 },
+      routes: { allow: [] },
+      usage: { source: 'auto', sampleRate: 0.01, accessLogTimeoutMs: 2000 },
+      discovery: { dnsIntervalMs: 10_000, static: { backends: [] } },
+      scrape: {
+        intervalMs: 1000,
+        timeoutMs: 3000,
+        staleAfterMs: 5000,
+        modelsIntervalMs: 10_000,
+        unhealthyAfter: 3,
+      },
+      envoy: {
+        requestTimeoutMs: 0,
+        idleTimeoutMs: 600_000,
+        connectTimeoutMs: 1000,
+        retries: 2,
+        perTryIdleTimeoutMs: 120_000,
+        messageTimeoutMs: 10_000,
+        maxMessageTimeoutMs: 300_000,
+        adminPort: 0,
+        concurrency: 0,
+        upstreamTls: { caFile: undefined, insecureSkipVerify: false },
+      },
+      admin: { host: '127.0.0.1', port: 9090 },
+      log: { level: 'info', format: 'auto', access: true },
+    });
+    expect(scheduler.maxEndpoints).toBe(3);
+    expect(scheduler.profile.filters.map(({ type }) => type)).toEqual(['least-request']);
+    expect(scheduler.profile.scorers.map(({ type, weight }) => [type, weight])).toEqual([
+      ['least-request', 1],
+      ['kv-cache', 1],
+      ['least-latency', 1],
+      ['prefix-cache', 1],
+    ]);
+    expect(scheduler.profile.picker).toEqual({ type: 'max-score', params: {} });
+  });
+
+  it('reads a file', () => {
+    const path = join(folder, 'sluice.yaml');
+    writeFileSync(path, 'admin:\n  port: 1234\n');
+    expect(loadConfig(path).admin).toEqual({ host: '127.0.0.1', port: 1234 });
+  });
+
+  it('names the file that it cannot read', () => {
+    const path = join(folder, 'absent.yaml');
+    expect(() => loadConfig(path)).toThrow(/^Cannot read configuration ".*absent.yaml": .*ENOENT/);
+  });
+
+  it('describes every field, and its input has a JSON schema', () => {
+    const undescribed: string[] = [];
+    const walk = (schema: z.core.JSONSchema.BaseSchema, path: string) => {
+      for (const [name, field] of Object.entries(schema.properties ?? {})) {
+        if (typeof field === 'boolean') continue;
+        if (field.description === undefined && name !== 'name') undescribed.push(`${path}.${name}`);
+        walk(field, `${path}.${name}`);
+      }
+    };
+    walk(z.toJSONSchema(configSchema, { io: 'input' }), '');
+    expect(undescribed).toEqual([]);
+  });
+});
+
+describe('parseConfig()', () => {
+  it('takes an empty file and empty sections for the defaults', () => {
+    expect(parseConfig('', 'f')).toEqual(loadConfig(undefined));
+    expect(parseConfig('limits:\nenvoy:\n  upstreamTls:\nscheduler:\n  plugins:\n    Score:\n', 'f')).toEqual(
+      loadConfig(undefined),
+    );
+  });
+
+  it('reads every section', () => {
+    const text = `
+limits: { maxBodyBytes: 1MiB, maxBodyDepth: 9, drainTimeout: 5 }
+routes: { allow: [/custom, /ops/*, '/*'] }
+usage: { source: streamed, sampleRate: 1, accessLogTimeout: 250ms }
+discovery: { dnsInterval: 1m, static: { backends: [{ url: 'https://a.example/' }, { url: 'http://[::1]:8000', models: [m, n] }] } }
+scrape: { interval: 2s, timeout: 1s, staleAfter: 9s, modelsInterval: 1m, unhealthyAfter: 1 }
+envoy: { requestTimeout: 0s, idleTimeout: 0, retries: 0, messageTimeout: 2s, upstreamTls: { caFile: ca.pem, insecureSkipVerify: true } }
+admin: { host: '::', port: 0 }
+log: { level: debug, format: json, access: false }
+scheduler: { maxEndpoints: 1 }
+`;
+    expect(parseConfig(text, 'f')).toMatchObject({
+      limits: { maxBodyBytes: 1_048_576, maxBodyDepth: 9, drainTimeoutMs: 5000 },
+      routes: { allow: ['/custom', '/ops/*', '/*'] },
+      usage: { source: 'streamed', sampleRate: 1, accessLogTimeoutMs: 250 },
+      discovery: {
+        dnsIntervalMs: 60_000,
+        static: {
+          backends: [
+            { url: 'https://a.example/', models: [] },
+            { url: 'http://[::1]:8000', models: ['m', 'n'] },
+          ],
+        },
+      },
+      scrape: {
+        intervalMs: 2000,
+        timeoutMs: 1000,
+        staleAfterMs: 9000,
+        modelsIntervalMs: 60_000,
+        unhealthyAfter: 1,
+      },
+      envoy: {
+        idleTimeoutMs: 0,
+        retries: 0,
+        messageTimeoutMs: 2000,
+        upstreamTls: { caFile: 'ca.pem', insecureSkipVerify: true },
+      },
+      admin: { host: '::', port: 0 },
+      log: { level: 'debug', format: 'json', access: false },
+      scheduler: { maxEndpoints: 1 },
+    });
+  });
+
+  const faults: [string, string, unknown[]][] = [
+    [
+      'a mistyped field',
+      'limits:\n  maxBodyDepht: 3',
+      ['2:3 limits.maxBodyDepht: there is no field "maxBodyDepht" here; did you mean "maxBodyDepth"?'],
+    ],
+    [
+      'a mistyped section',
+      'log: {}\nscraping: {}',
+      [expect.stringContaining('2:1 scraping: there is no field "scraping" here; there are scheduler, ')],
+    ],
+    ['a wrong type', 'admin:\n  port: "80"', ['2:9 admin.port: "80" is not a number']],
+    ['a fraction', 'admin:\n  port: 1.5', ['2:9 admin.port: 1.5 is not a whole number']],
+    ['too great', 'admin: {port: 65536}', ['1:15 admin.port: 65536 is too great: the greatest is 65535']],
+    ['too small', 'usage: {sampleRate: -1}', ['1:21 usage.sampleRate: -1 is too small: the least is 0']],
+    ['an empty string', 'admin: {host: ""}', ['1:15 admin.host: must not be empty']],
+    ['a section that is none', 'log: yes', ['1:6 log: "yes" is not a mapping']],
+    [
+      'null for a value',
+      'log:\n  level:',
+      [expect.stringContaining('2:9 log.level: null is not one of "trace"')],
+    ],
+    [
+      'a mistyped word',
+      'log:\n  format: jsno',
+      ['2:11 log.format: "jsno" is not one of "auto", "json", "pretty"; did you mean "json"?'],
+    ],
+    [
+      'a duration',
+      'scrape: {timeout: 5 s}',
+      [
+        '1:19 scrape.timeout: "5 s" is not a duration: write it like 250ms, 1s, 5m, or as a number of seconds',
+      ],
+    ],
+    [
+      'a size',
+      'limits: {maxBodyBytes: [1]}',
+      ['1:24 limits.maxBodyBytes: [1] is not a size: write it like 16MiB, 500KB, or as a number of bytes'],
+    ],
+    [
+      'values always stale',
+      'scrape:\n  staleAfter: 1s',
+      [
+        '2:15 scrape.staleAfter: staleAfter must be longer than interval, or every value is stale before the next one comes',
+      ],
+    ],
+    [
+      'timeouts in the wrong order',
+      'envoy:\n  maxMessageTimeout: 1s',
+      ['2:3 envoy.messageTimeout: messageTimeout must not be longer than maxMessageTimeout'],
+    ],
+    [
+      'paths to allow',
+      "routes:\n  allow:\n    - v1/x\n    - /a/../b\n    - '/a*'\n    - /ok",
+      ['v1/x', '/a/../b', '/a*'].map(
+        (path, i) =>
+          `${i + 3}:7 routes.allow[${i}]: "${path}" is not a path to allow: write an absolute path, or a prefix that ends in "/*"`,
+      ),
+    ],
+    [
+      'a backend without scheme, and one without URL',
+      'discovery:\n  static:\n    backends:\n      - url: 10.0.0.1:8000\n      - models: [m]',
+      [
+        '4:14 discovery.static.backends[0].url: "10.0.0.1:8000" is not the URL of an engine: write it like http://10.0.0.1:8000, without path, query or user',
+        '5:9 discovery.static.backends[1].url: is missing',
+      ],
+    ],
+    [
+      'tokens nobody would check',
+      'auth:\n  issuer: x',
+      [
+        '1:1 auth: this version of Sluice does not check tokens: remove the section, and keep strangers out in front of Envoy',
+      ],
+    ],
+    [
+      'sections of other versions',
+      'fairness: {}\nmodels: []',
+      [
+        '1:1 fairness: this version of Sluice does not queue requests by user: remove the section',
+        '2:1 models: this version of Sluice has no model aliases or limits: remove the section',
+      ],
+    ],
+    ['broken YAML', 'a: [1\nb: 2', [expect.stringContaining('2:1 : ')]],
+    ['a key twice', 'log: {}\nlog: {}', ['2:1 : Map keys must be unique']],
+    ['a list', '- 1', ['1:1 : [1] is not a mapping of sections']],
+    ['several documents', 'log: {}\n---\nlog: {}', [expect.stringContaining('multiple documents')]],
+    ['an unknown tag', 'log: !secret x', [expect.stringContaining('1:6 : Unresolved tag')]],
+  ];
+  it.each(faults)('reports %s', (_, text, expected) => {
+    expect(faultsOf(text)).toEqual(expected);
+  });
+
+  it('reports every fault in the order of the file, and shows no password', () => {
+    const text =
+      'admin: {port: x}\nauth: {}\ndiscovery:\n  static:\n    backends: [{url: "http://me:secret@h:1"}]\nlog: {levle: 1}';
+    const found = faultsOf(text);
+    expect(found.map((fault) => fault.split(' ')[0])).toEqual(['1:15', '2:1', '5:22', '6:7']);
+    expect(found.join()).not.toContain('secret');
+  });
+
+  it('throws a message with one line for each fault', () => {
+    expect(() => parseConfig('admin: {port: x}\nfairness: {}', 'etc/s.yaml')).toThrow(
+      [
+        'Cannot use configuration "etc/s.yaml": 2 faults',
+        '  etc/s.yaml:1:15: admin.port: "x" is not a number',
+        '  etc/s.yaml:2:1: fairness: this version of Sluice does not queue requests by user: remove the section',
+      ].join('\n'),
+    );
+  });
+
+  it('finds faults behind aliases, and stops aliases that multiply', () => {
+    expect(faultsOf('log: &l {level: loud}\nadmin: *l')).toContainEqual(
+      expect.stringContaining('1:10 admin.level: there is no field "level" here'),
+    );
+    const bomb = [
+      'a: &a [x,x,x,x,x,x,x,x,x]',
+      ...'bcdefgh'
+        .split('')
+        .map((name, i) => `${name}: &${name} [${Array(9).fill(`*${'abcdefg'[i]}`).join()}]`),
+    ];
+    expect(faultsOf(bomb.join('\n'))).toEqual([expect.stringContaining('alias')]);
+  });
+});

@@ -1,0 +1,429 @@
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { endpointId, type Endpoint } from '../../src/endpoints/endpoint.ts';
+import { createEndpointStore, type EndpointStore } from '../../src/endpoints/endpoint-store.ts';
+import { createScraper, type Scraper, type ScraperOptions } from '../../src/endpoints/scraper.ts';
+import { FakeClock } from '../support/fake-clock.ts';
+import { LoopbackEngine, vllmPage } from '../support/loopback-engine.ts';
+import { until } from '../support/until.ts';
+
+let clock: FakeClock;
+let store: EndpointStore;
+let scraper: Scraper | undefined;
+let engines: LoopbackEngine[];
+let lost: string[];
+let scrapes: string[];
+
+beforeEach(() => {
+  clock = new FakeClock();
+  store = createEndpointStore({ clock });
+  engines = [];
+  lost = [];
+  scrapes = [];
+  store.subscribe((_snapshot, change) => lost.push(...change.lost.map(({ id }) => id)));
+});
+
+afterEach(async () => {
+  scraper?.stop();
+  scraper = undefined;
+  expect(clock.pending).toBe(0);
+  await Promise.all(engines.map((engine) => engine.stop()));
+});
+
+async function engine(...args: Parameters<typeof LoopbackEngine.start>): Promise<LoopbackEngine> {
+  const started = await LoopbackEngine.start(...args);
+  engines.push(started);
+  return started;
+}
+
+/** Starts scraping; `random` is 0.5, so that intervals are exact. */
+function scrape(options: ScraperOptions = {}): void {
+  scraper = createScraper(
+    { store, clock, random: () => 0.5, scraped: (result) => scrapes.push(result) },
+    { intervalMs: 1000, timeoutMs: 2000, ...options },
+  );
+  scraper.start();
+  clock.advance(50);
+}
+
+function only(): Endpoint {
+  const [endpoint] = store.snapshot.endpoints;
+  if (endpoint === undefined) throw new Error('the store is empty');
+  return endpoint;
+}
+
+/** A probe is over when the timer of the next one is armed. */
+async function settled(timers = 1): Promise<void> {
+  await until(() => clock.pending >= timers);
+}
+
+/** Watches one engine until its first probe is over. */
+async function watch(target: LoopbackEngine, options?: ScraperOptions): Promise<Endpoint> {
+  store.setTargets([target.target()]);
+  scrape(options);
+  await settled();
+  return only();
+}
+
+/** One more probe, from its timer to its end. */
+async function nextProbe(target: LoopbackEngine, path = '/metrics'): Promise<void> {
+  const before = target.count(path);
+  clock.advance(1000);
+  await until(() => target.count(path) > before && target.open === 0);
+  await new Promise((resolve) => setImmediate(resolve));
+  await settled();
+}
+
+describe('createScraper()', () => {
+  it('makes an endpoint ready with its first answer, with models and metrics', async () => {
+    const target = await engine();
+    target.serve('base', { id: 'adapter', parent: 'base' });
+    target.page(vllmPage({ running: 3, waiting: 2, usage: 0.25 }));
+    store.setTargets([target.target()]);
+    expect(only().health).toEqual({ kind: 'unknown' });
+    expect(store.snapshot.readyByModel.size).toBe(0);
+    scrape();
+    only().inFlight = 4;
+    await settled();
+    expect(only().health).toEqual({ kind: 'healthy' });
+    expect([...store.snapshot.readyByModel.keys()]).toEqual(['base', 'adapter']);
+    expect(only().listedModels?.get('adapter')).toEqual({ id: 'adapter', parent: 'base', maxModelLen: undefined });
+    expect(only().listedModels?.get('base')?.maxModelLen).toBe(4096);
+    expect(only().metrics).toEqual({
+      takenAtMs: 50,
+      waiting: 2,
+      running: 3,
+      kvCacheUsage: 0.25,
+      ttftSeconds: undefined,
+      tpotSeconds: undefined,
+      inFlightAtScrape: 4,
+    });
+    expect(scrapes).toEqual(['ok']);
+  });
+
+  it('watches endpoints that come later, and stops watching those that leave', async () => {
+    const [first, second] = [await engine(), await engine()];
+    store.setTargets([first.target()]);
+    scrape();
+    await settled();
+    store.setTargets([second.target()]);
+    clock.advance(50);
+    await until(() => only().health.kind === 'healthy');
+    const asked = first.seen.length;
+    await nextProbe(second);
+    expect(first.seen.length).toBe(asked);
+  });
+
+  it('keeps one connection and asks a healthy engine for metrics only', async () => {
+    const target = await engine();
+    await watch(target);
+    for (let i = 0; i < 5; i++) await nextProbe(target);
+    expect(target.connections).toBe(1);
+    expect(target.count('/metrics')).toBe(6);
+    expect(target.count('/v1/models')).toBe(1);
+  });
+
+  it('lets a hanging engine delay nobody, and never asks one engine twice at once', async () => {
+    const [slow, quick] = [await engine(), await engine()];
+    slow.replies.set('/metrics', 'hang');
+    store.setTargets([slow.target(), quick.target()]);
+    scrape({ timeoutMs: 60_000 });
+    await until(() => slow.open === 1 && store.snapshot.readyByModel.get('m')?.length === 2);
+    await until(() => scrapes.length === 1);
+    for (let i = 0; i < 5; i++) await nextProbe(quick);
+    expect(quick.count('/metrics')).toBe(6);
+    expect(slow.count('/metrics')).toBe(1);
+    expect(slow.maxOpen).toBe(1);
+  });
+
+  it('takes inFlightAtScrape when the scrape is sent', async () => {
+    const target = await engine();
+    const endpoint = await watch(target);
+    target.replies.set('/metrics', 'hang');
+    endpoint.inFlight = 7;
+    clock.advance(1000);
+    await until(() => target.open === 1);
+    endpoint.inFlight = 9;
+    target.page(vllmPage({}));
+    clock.advance(2000);
+    await until(() => scrapes.at(-1) === 'timeout');
+    expect(endpoint.metrics?.inFlightAtScrape).toBe(0);
+    endpoint.inFlight = 3;
+    await settled(2);
+    await nextProbe(target);
+    expect(endpoint.metrics?.inFlightAtScrape).toBe(3);
+  });
+
+  it('marks a refused connection unhealthy at once and sees a new engine within an interval', async () => {
+    const gone = await engine();
+    const { port } = gone;
+    const endpoint = await watch(gone);
+    await gone.stop();
+    clock.advance(1000);
+    await until(() => endpoint.health.kind === 'unhealthy');
+    expect(endpoint.health).toEqual({ kind: 'unhealthy', reason: 'connection refused', sinceMs: 1050 });
+    expect(endpoint.metrics).toBeUndefined();
+    expect(store.snapshot.readyByModel.size).toBe(0);
+    expect(store.snapshot.models).toEqual(new Set(['m']));
+    expect(lost).toEqual([endpoint.id]);
+    engines = [];
+    const back = await engine('127.0.0.1', { port });
+    await settled();
+    clock.advance(1000);
+    await until(() => endpoint.health.kind === 'healthy');
+    expect(back.count('/v1/models')).toBe(1);
+  });
+
+  it('marks a hanging engine unhealthy only after several timeouts', async () => {
+    const target = await engine();
+    const endpoint = await watch(target);
+    for (const path of ['/metrics', '/health']) target.replies.set(path, 'hang');
+    for (let i = 1; i <= 3; i++) {
+      clock.advance(1000);
+      await until(() => target.count('/metrics') === 1 + i && target.open === 1);
+      clock.advance(2000);
+      await until(() => scrapes.length === 1 + i && clock.pending >= 1);
+      expect(endpoint.health.kind).toBe('healthy');
+    }
+    await until(() => target.count('/health') === 2);
+    clock.advance(2000);
+    await until(() => endpoint.health.kind === 'unhealthy');
+    expect(endpoint.health).toMatchObject({ reason: 'no answer to GET /health within 2000 ms' });
+  });
+
+  it('keeps an engine with a hanging metrics page, without metrics, when it is well', async () => {
+    const target = await engine();
+    const endpoint = await watch(target, { unhealthyAfter: 1 });
+    target.replies.set('/metrics', 'hang');
+    for (let i = 1; i <= 3; i++) {
+      clock.advance(1000);
+      await until(() => target.count('/metrics') === 1 + i && target.open === 1);
+      clock.advance(2000);
+      await until(() => target.count('/health') === 1 + i && target.open === 0);
+      await settled();
+    }
+    expect(endpoint.health.kind).toBe('healthy');
+    expect(endpoint.metrics).toBeUndefined();
+    expect(scraper?.status(endpoint)?.metricsProblem).toBe('no answer to GET /metrics within 2000 ms');
+  });
+
+  const pagesWithoutMetrics: readonly [string, number, string | Buffer, string][] = [
+    ['an HTTP error', 500, 'boom', 'GET /metrics answered 500'],
+    ['no such page', 404, 'Not Found', 'GET /metrics answered 404'],
+    ['garbage', 200, '<html>hello\u0000}{</html>', 'GET /metrics is not a metrics page of an engine'],
+    ['a page of something else', 200, 'node_load1 0.5\n', 'GET /metrics is not a metrics page of an engine'],
+    ['a huge page', 200, Buffer.alloc(9 << 20, 'x'), 'GET /metrics answered too many bytes'],
+  ];
+  it.each(pagesWithoutMetrics)('keeps an engine ready whose metrics page is %s', async (_name, status, body, problem) => {
+    const target = await engine();
+    target.page(body, status);
+    const endpoint = await watch(target);
+    await nextProbe(target);
+    expect(endpoint.health.kind).toBe('healthy');
+    expect(endpoint.metrics).toBeUndefined();
+    expect(scraper?.status(endpoint)).toEqual({ metricsProblem: problem, modelsProblem: undefined });
+    expect(scrapes).toEqual(['bad-page', 'bad-page']);
+  });
+
+  it('believes /health when it says that the engine is dead, and when it is well again', async () => {
+    const target = await engine();
+    target.replies.set('/health', { status: 503, body: '' });
+    const endpoint = await watch(target);
+    expect(endpoint.health).toMatchObject({ kind: 'unhealthy', reason: 'GET /health answered 503' });
+    target.replies.set('/health', { status: 200, body: '' });
+    await nextProbe(target, '/health');
+    expect(endpoint.health.kind).toBe('healthy');
+    target.replies.set('/health', { status: 503, body: '' });
+    for (let i = 0; i < 10; i++) await nextProbe(target, i < 9 ? '/metrics' : '/health');
+    expect(endpoint.health).toMatchObject({ kind: 'unhealthy', reason: 'GET /health answered 503' });
+  });
+
+  it('accepts an engine without /health by its other pages, and nothing without any', async () => {
+    const target = await engine();
+    target.replies.delete('/health');
+    const endpoint = await watch(target);
+    expect(endpoint.health.kind).toBe('healthy');
+    const bare = await engine();
+    bare.replies.clear();
+    store.setTargets([bare.target()]);
+    clock.advance(50);
+    await until(() => only().health.kind === 'unhealthy');
+    expect(only().health).toMatchObject({
+      reason: 'no engine answers here: GET /health gives 404, GET /v1/models gives 404',
+    });
+    bare.page(vllmPage({ running: 1 }));
+    await nextProbe(bare);
+    expect(only().health.kind).toBe('healthy');
+  });
+
+  it('does not take a connection that was closed while idle for a dead engine', async () => {
+    const target = await engine();
+    const endpoint = await watch(target);
+    target.closesUsedConnections = true;
+    for (let i = 0; i < 3; i++) await nextProbe(target);
+    expect(endpoint.health.kind).toBe('healthy');
+    expect(scrapes).toEqual(['ok', 'ok', 'ok', 'ok']);
+    expect(lost).toEqual([]);
+  });
+
+  it('marks an engine unhealthy that resets every connection', async () => {
+    const target = await engine();
+    const endpoint = await watch(target);
+    for (const path of ['/metrics', '/health']) target.replies.set(path, 'reset');
+    clock.advance(1000);
+    await until(() => endpoint.health.kind === 'unhealthy');
+    expect(endpoint.health).toMatchObject({ reason: 'connection closed before an answer' });
+  });
+
+  it('measures latencies between scrapes', async () => {
+    const target = await engine();
+    target.page(vllmPage({ ttft: { sum: 100, count: 50 } }));
+    const endpoint = await watch(target);
+    target.page(vllmPage({ ttft: { sum: 101, count: 54 } }));
+    await nextProbe(target);
+    expect(endpoint.metrics?.ttftSeconds).toBe(0.25);
+  });
+
+  it('reports a restarted engine as lost and asks for its models at once', async () => {
+    const target = await engine();
+    target.serve('m', { id: 'adapter', parent: 'm' });
+    const endpoint = await watch(target);
+    target.page(vllmPage({ processStart: 2000 }));
+    target.serve('m');
+    await nextProbe(target);
+    expect(lost).toEqual([endpoint.id]);
+    expect(endpoint.health.kind).toBe('healthy');
+    await nextProbe(target);
+    expect([...store.snapshot.readyByModel.keys()]).toEqual(['m']);
+    expect(lost).toEqual([endpoint.id]);
+  });
+
+  it('forgets metrics that are too old, also while a probe hangs', async () => {
+    const target = await engine();
+    const endpoint = await watch(target, { timeoutMs: 60_000 });
+    target.replies.set('/metrics', 'hang');
+    clock.advance(1000);
+    await until(() => target.open === 1);
+    clock.advance(3999);
+    expect(endpoint.metrics).toBeDefined();
+    clock.advance(1);
+    expect(endpoint.metrics).toBeUndefined();
+    expect(endpoint.health.kind).toBe('healthy');
+  });
+
+  it('follows the model list on its own interval and keeps it when it goes bad', async () => {
+    const target = await engine();
+    const endpoint = await watch(target, { modelsIntervalMs: 2000 });
+    target.serve('m', { id: 'new-adapter', parent: 'm' });
+    await nextProbe(target);
+    expect([...store.snapshot.models]).toEqual(['m']);
+    await nextProbe(target);
+    expect([...store.snapshot.models]).toEqual(['m', 'new-adapter']);
+    target.replies.set('/v1/models', { status: 500, body: 'boom' });
+    for (let i = 0; i < 2; i++) await nextProbe(target);
+    expect([...store.snapshot.models]).toEqual(['m', 'new-adapter']);
+    expect(scraper?.status(endpoint)?.modelsProblem).toBe('GET /v1/models answered 500');
+    target.replies.set('/v1/models', { status: 200, body: '{"data":"none"}' });
+    for (let i = 0; i < 2; i++) await nextProbe(target);
+    expect(scraper?.status(endpoint)?.modelsProblem).toBe('GET /v1/models is not a list of models');
+    expect(endpoint.health.kind).toBe('healthy');
+  });
+
+  it('publishes no snapshot for mere metrics', async () => {
+    const target = await engine();
+    await watch(target);
+    const { generation } = store.snapshot;
+    target.page(vllmPage({ running: 9 }));
+    await nextProbe(target);
+    expect(only().metrics?.running).toBe(9);
+    expect(store.snapshot.generation).toBe(generation);
+  });
+
+  it('speaks IPv6', async () => {
+    const target = await engine('::1');
+    const endpoint = await watch(target);
+    expect(endpoint.url).toBe(`http://[::1]:${target.port}`);
+    expect(endpoint.health.kind).toBe('healthy');
+  });
+
+  it('names the host the operator wrote and sends the configured headers', async () => {
+    const target = await engine();
+    store.setTargets([target.target({ hostname: 'engine.test' })]);
+    scrape({ headers: { authorization: 'Bearer key' } });
+    await settled();
+    expect(new Set(target.seen.map(({ host }) => host))).toEqual(new Set([`engine.test:${target.port}`]));
+    expect(new Set(target.seen.map(({ authorization }) => authorization))).toEqual(new Set(['Bearer key']));
+  });
+
+  it('reports nothing after stop(), not even of a call that was under way', async () => {
+    const target = await engine();
+    const endpoint = await watch(target);
+    target.replies.set('/metrics', 'hang');
+    clock.advance(1000);
+    await until(() => target.open === 1);
+    scraper?.stop();
+    await until(() => target.open === 0);
+    for (let i = 0; i < 5; i++) await new Promise((resolve) => setImmediate(resolve));
+    expect(endpoint.health.kind).toBe('healthy');
+    expect(scrapes).toEqual(['ok']);
+    expect(scraper?.status(endpoint)).toBeUndefined();
+  });
+
+  it('reports an unreachable address without waiting for other endpoints', async () => {
+    const target = await engine();
+    const free = await LoopbackEngine.start();
+    const nobody = free.target();
+    await free.stop();
+    store.setTargets([nobody, target.target()]);
+    scrape();
+    await until(() => store.snapshot.endpoints.every(({ health }) => health.kind !== 'unknown'));
+    expect(store.snapshot.readyByModel.get('m')?.map(({ id }) => id)).toEqual([endpointId('127.0.0.1', target.port)]);
+  });
+});
+
+describe('createScraper() with https', () => {
+  let tls: { key: string; cert: string };
+
+  beforeAll(() => {
+    const folder = mkdtempSync(join(tmpdir(), 'sluice-tls-'));
+    const [key, cert] = [join(folder, 'key.pem'), join(folder, 'cert.pem')];
+    const names = 'subjectAltName=DNS:engine.test,IP:127.0.0.1';
+    const algorithm = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'];
+    const files = ['-keyout', key, '-out', cert, '-subj', '/CN=engine.test', '-addext', names];
+    execFileSync('openssl', ['req', '-x509', ...algorithm, ...files], { stdio: 'ignore' });
+    tls = { key: readFileSync(key, 'utf8'), cert: readFileSync(cert, 'utf8') };
+    rmSync(folder, { recursive: true });
+  });
+
+  it('trusts the given CA and asks for the name the operator wrote', async () => {
+    const target = await engine('127.0.0.1', { tls });
+    store.setTargets([target.target({ hostname: 'engine.test' })]);
+    scrape({ ca: tls.cert });
+    await settled();
+    expect(only().health.kind).toBe('healthy');
+    expect(only().url).toBe(`https://127.0.0.1:${target.port}`);
+    expect(target.seen[0]).toMatchObject({ servername: 'engine.test', host: `engine.test:${target.port}` });
+  });
+
+  const refusals: readonly [string, string, boolean, RegExp][] = [
+    ['an unknown CA', 'engine.test', false, /self-signed certificate/],
+    ['a certificate of another name', 'other.test', true, /other\.test/],
+  ];
+  it.each(refusals)('refuses %s and says so', async (_name, hostname, trusted, reason) => {
+    const target = await engine('127.0.0.1', { tls });
+    store.setTargets([target.target({ hostname })]);
+    scrape(trusted ? { ca: tls.cert } : {});
+    await settled();
+    expect(only().health).toMatchObject({ kind: 'unhealthy', reason: expect.stringMatching(reason) });
+    expect(target.seen).toEqual([]);
+  });
+
+  it('accepts any certificate when told to', async () => {
+    const target = await engine('127.0.0.1', { tls });
+    await watch(target, { insecure: true });
+    expect(only().health.kind).toBe('healthy');
+  });
+});

@@ -1,0 +1,97 @@
+import { describe, expect, it } from '@jest/globals';
+import { prefixCacheScorer } from '../../../src/scheduling/plugins/prefix-cache.ts';
+import { anEndpoint, anOutcome, aRequest } from '../../support/endpoints.ts';
+import { createScorer, scoresOf } from '../../support/scoring.ts';
+
+/** Blocks of four bytes, so that prompts stay readable. */
+const create = (params: Record<string, unknown> = {}) =>
+  createScorer(prefixCacheScorer, { blockSizeToHash: 4, ...params });
+
+const [a, b, c] = [anEndpoint(0), anEndpoint(1), anEndpoint(2)];
+
+describe('prefix-cache scorer', () => {
+  it('score() is the share of blocks that the endpoint was sent', () => {
+    const scorer = create();
+    scorer.onRouted?.(aRequest('aaaabbbbcccc'), a);
+    scorer.onRouted?.(aRequest('aaaaxxxx'), b);
+    const cases: [string, number[]][] = [
+      ['aaaabbbbccccdddd', [0.75, 0.25, 0]],
+      ['aaaabbbbcccc', [1, 0.3333, 0]],
+      ['aaaaxxxxcccc', [0.3333, 0.6667, 0]],
+      ['bbbbcccc', [0, 0, 0]],
+      ['aaaab', [0.5, 0.5, 0]],
+      ['', [0, 0, 0]],
+    ];
+    for (const [prompt, scores] of cases)
+      expect(scoresOf(scorer, [a, b, c], aRequest(prompt))).toEqual(scores);
+  });
+
+  it('score() matches a last, shorter block only where all of it is equal', () => {
+    const scorer = create();
+    scorer.onRouted?.(aRequest('aaaabb'), a);
+    expect(scoresOf(scorer, [a], aRequest('aaaabb'))).toEqual([1]);
+    expect(scoresOf(scorer, [a], aRequest('aaaabbb'))).toEqual([0.5]);
+  });
+
+  it('score() keeps models apart', () => {
+    const scorer = create();
+    scorer.onRouted?.(aRequest('aaaa', { model: 'm' }), a);
+    expect(scoresOf(scorer, [a], aRequest('aaaa', { model: 'n' }))).toEqual([0]);
+  });
+
+  it('score() looks at maxBlocksToMatch blocks only', () => {
+    const scorer = create({ maxBlocksToMatch: 2 });
+    expect(scorer.promptHeadBytes).toBe(8);
+    scorer.onRouted?.(aRequest('aaaabbbbcccc'), a);
+    expect(scoresOf(scorer, [a], aRequest('aaaabbbbdddd'))).toEqual([1]);
+  });
+
+  it('score() stops after topKMatches holders, but finishes the depth', () => {
+    const scorer = create({ topKMatches: 1 });
+    scorer.onRouted?.(aRequest('aaaabbbb'), a);
+    scorer.onRouted?.(aRequest('aaaabbbb'), b);
+    scorer.onRouted?.(aRequest('aaaa'), c);
+    expect(scoresOf(scorer, [c, b, a], aRequest('aaaabbbb'))).toEqual([0, 1, 1]);
+  });
+
+  it('onRouted() learns at once, so the second request of a burst follows the first', () => {
+    const scorer = create();
+    const first = aRequest('aaaabbbb', { id: '1' });
+    expect(scoresOf(scorer, [a, b], first)).toEqual([0, 0]);
+    scorer.onRouted?.(first, b);
+    expect(scoresOf(scorer, [a, b], aRequest('aaaabbbb', { id: '2' }))).toEqual([0, 1]);
+  });
+
+  it('onSettled() learns who served where that is somebody else', () => {
+    const scorer = create();
+    const request = aRequest('aaaabbbb');
+    scorer.onRouted?.(request, a);
+    scorer.onSettled?.(request, a, anOutcome(b));
+    expect(scoresOf(scorer, [a, b, c], request)).toEqual([1, 1, 0]);
+  });
+
+  it('onSettled() learns nothing where nobody served', () => {
+    const scorer = create();
+    scorer.onSettled?.(aRequest('aaaa'), a, anOutcome(undefined));
+    expect(scoresOf(scorer, [a], aRequest('aaaa'))).toEqual([0]);
+  });
+
+  it('onEndpointLost() forgets the endpoint and no other', () => {
+    const scorer = create();
+    scorer.onRouted?.(aRequest('aaaa'), a);
+    scorer.onRouted?.(aRequest('aaaa'), b);
+    scorer.onEndpointLost?.(a);
+    expect(scoresOf(scorer, [a, b], aRequest('aaaa'))).toEqual([0, 1]);
+    scorer.onRouted?.(aRequest('aaaa'), a);
+    expect(scoresOf(scorer, [a, b], aRequest('aaaa'))).toEqual([1, 1]);
+  });
+
+  it('onSettled() gives a successor in the slot nothing of a lost endpoint', () => {
+    const scorer = create();
+    const request = aRequest('aaaa');
+    scorer.onRouted?.(request, b);
+    scorer.onEndpointLost?.(a);
+    scorer.onSettled?.(request, b, anOutcome(a));
+    expect(scoresOf(scorer, [anEndpoint(0, { port: 9000 })], request)).toEqual([0]);
+  });
+});
