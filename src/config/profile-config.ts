@@ -158,10 +158,9 @@ function disabledScorer() {
 }
 
 function noSuch(kind: Kind | 'plugin', name: unknown): string {
-  const known = registry.definitions.filter((definition) => kind === 'plugin' || definition.kind === kind);
-  const names = new Set(known.flatMap(({ type, aliases }) => [type, ...(aliases ?? [])]));
-  const hint = didYouMean(name, [...names]);
-  return `there is no ${kind} ${shown(name)}${hint === '' ? `; there are ${[...names].join(', ')}` : hint}`;
+  const names = registry.names(kind === 'plugin' ? undefined : kind);
+  const hint = didYouMean(name, names);
+  return `there is no ${kind} ${shown(name)}${hint === '' ? `; there are ${names.join(', ')}` : hint}`;
 }
 
 function typeOf(kind: Kind, name: string): string {

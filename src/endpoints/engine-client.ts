@@ -26,7 +26,7 @@ export interface EngineClientOptions {
 export interface EngineClient {
   /** One call at a time. */
   get(path: string): Promise<EngineAnswer>;
-  /** Ends a running call as unreachable and closes the connection. */
+  /** Ends a running call at once, as unreachable, and closes the connection. */
   close(): void;
 }
 
@@ -48,6 +48,8 @@ export function createEngineClient(
     ...(endpoint.hostname === undefined ? {} : { host: hostHeader(endpoint.hostname, endpoint) }),
   };
 
+  let endCall: ((reason: EngineAnswer) => void) | undefined;
+
   function call(path: string): Promise<EngineAnswer | Error> {
     return new Promise((resolve) => {
       const chunks: Buffer[] = [];
@@ -59,11 +61,14 @@ export function createEngineClient(
         settle({ kind: 'timeout', reason: `no answer to GET ${path} within ${timeoutMs} ms` });
       });
       const settle = (result: EngineAnswer | Error): void => {
+        if (settled) return;
         timer.cancel();
+        endCall = undefined;
         settled = true;
         resolve(result);
         abort?.(new Error('call ended'));
       };
+      endCall = settle;
       client.dispatch(
         { method: 'GET', path, headers },
         {
@@ -103,6 +108,7 @@ export function createEngineClient(
       return result instanceof Error ? failure(result, path, timeoutMs) : result;
     },
     close() {
+      endCall?.({ kind: 'unreachable', reason: 'no longer watched' });
       void client.destroy();
     },
   };

@@ -31,11 +31,13 @@ export const chatCompletions: Handler = (sim, exchange) => {
   const prompts = [chatTokens(body.messages, body.tools)];
   const job = { prompts, limits: limitsOf(body), adapter: model.adapter };
   const choices = planChoices(job, sim.profile, sim.seed, sim.nextId);
-  const head = { id: replyId('chatcmpl', exchange), created: createdSeconds(sim), model: model.name };
+  const streamed = body.stream === true;
+  const object = streamed ? 'chat.completion.chunk' : 'chat.completion';
+  const head = { id: replyId('chatcmpl', exchange), object, created: createdSeconds(sim), model: model.name };
 
-  if (body.stream === true) {
+  if (streamed) {
     streamOpenAi(sim, exchange, choices, {
-      head: { ...head, object: 'chat.completion.chunk' },
+      head,
       usage: usageInStream(body),
       opening: ({ index }) => ({
         index,
@@ -58,7 +60,6 @@ export const chatCompletions: Handler = (sim, exchange) => {
     onEnd: (usage) =>
       sendJson(exchange.res, 200, {
         ...head,
-        object: 'chat.completion',
         choices: choices.map(({ index, text, request }) => ({
           index,
           message: {

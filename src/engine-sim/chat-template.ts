@@ -7,7 +7,7 @@ const part = z.looseObject({ type: z.string().optional(), text: z.string().optio
 /** A message's content in any of the dialects: text, or parts of which those with a `text` are read. */
 export const contentSchema = z.union([z.string(), z.array(z.union([z.string(), part])), z.null()]).optional();
 
-export type Content = z.infer<typeof contentSchema>;
+type Content = z.infer<typeof contentSchema>;
 
 export interface ChatMessage {
   readonly role: string;

@@ -28,7 +28,7 @@ export interface EngineUsage {
 }
 
 /** When a request passed each station, in virtual ms; undefined where it never did. */
-export interface RequestTimes {
+interface RequestTimes {
   readonly queuedAtMs: number;
   readonly scheduledAtMs: number | undefined;
   readonly firstTokenAtMs: number | undefined;

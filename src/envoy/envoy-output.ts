@@ -21,7 +21,8 @@ const levels: Readonly<Record<string, keyof EnvoyLog>> = {
 
 /** Reads one line; one that Envoy's logger did not write (a crash, a wrong argument) is an error. */
 export function parseEnvoyLine(line: string): EnvoyLine {
-  const [, name = '', component = '', escaped = ''] = /^\[(\w+)\]\[(\w+)\] (?:\[source\/\S+\] )?(.*)$/.exec(line) ?? [];
+  const [, name = '', component = '', escaped = ''] =
+    /^\[(\w+)\]\[(\w+)\] (?:\[source\/\S+\] )?(.*)$/.exec(line) ?? [];
   const level = levels[name];
   if (level === undefined) return { level: 'error', component: 'process', message: line };
   const message = unescape(escaped);
@@ -30,7 +31,9 @@ export function parseEnvoyLine(line: string): EnvoyLine {
 
 /** Takes C escapes back, except that a message stays one line. */
 function unescape(text: string): string {
-  return text.replace(/\\([ntr'"\\])/g, (_, character: string) => ('ntr'.includes(character) ? ' ' : character)).trim();
+  return text
+    .replace(/\\([ntr'"\\])/g, (_, character: string) => ('ntr'.includes(character) ? ' ' : character))
+    .trim();
 }
 
 /** Warnings about choices of ours that say nothing to an operator. */

@@ -41,7 +41,8 @@ export class JsonFieldCapture {
       if (this.#inString) {
         const start = position;
         position = search.closingQuote(position, length);
-        while (position < length && chunk[position] !== 0x22) position = search.closingQuote(position + 1, length);
+        while (position < length && chunk[position] !== 0x22)
+          position = search.closingQuote(position + 1, length);
         if (this.#key !== undefined && this.#key.length < maxKeyCharacters) {
           this.#key += chunk.toString('latin1', start, Math.min(position, start + maxKeyCharacters));
         }

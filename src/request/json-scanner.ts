@@ -34,6 +34,8 @@ const State = {
 
 /** Work is counted in units of a few nanoseconds: one per byte or token of structure, one per 8 bytes of text. */
 const bytesOfTextPerUnit = 8;
+/** A top-level key is looked up as a string. */
+const unitsPerTopLevelKey = 8;
 /** Longest run of text that is handled in one go, so that work stays bounded between checks. */
 const maxTextRun = 1 << 18;
 /** The same for a row of numbers. */
@@ -119,7 +121,10 @@ export class JsonScanner {
         if (state === State.inKey) {
           this.#keyStart = this.#stringStart;
           this.#keyEnd = position;
-          if (depth === 1) this.#field = this.#wantedKey(this.#stringStart, position);
+          if (depth === 1) {
+            work -= unitsPerTopLevelKey;
+            this.#field = this.#wantedKey(this.#stringStart, position);
+          }
           position++;
           if (bytes[position] === 0x3a) {
             position++;

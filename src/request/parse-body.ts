@@ -23,8 +23,9 @@ export interface BodyLimits {
 
 export { parseMultipartModel } from './multipart.ts';
 
-/** Scanner work per slice, about half a millisecond: see JsonScanner.run. */
-const unitsPerSlice = 1 << 16;
+/** Scanner work at once, and in each later turn: half a millisecond and less. See JsonScanner.run. */
+const firstUnits = 1 << 16;
+const laterUnits = 1 << 15;
 /** Larger bodies are checked for UTF-8 in slices, too. */
 const maxWholeCheckBytes = 1 << 20;
 const maxSessionKeyBytes = 1024;
@@ -44,9 +45,9 @@ const wantedFields = wantedKeys([
 ]);
 
 /**
- * Parses a JSON body. Ordinary bodies are done at once; one that takes more than about half a millisecond (over 1 MiB, or
- * dense with structure) is continued in later turns of the event loop, and a promise is returned. The body must not change
- * meanwhile; nothing of the result refers to its memory.
+ * Parses a JSON body. Ordinary bodies are done at once; one that takes more than about half a millisecond (over 512 KiB of
+ * text, or dense with structure) is continued in later turns of the event loop, and a promise is returned. The body must not
+ * change meanwhile; nothing of the result refers to its memory.
  * @throws Rejection `invalid-request` where the body is not one JSON object in UTF-8, or a field that is read has the wrong
  * type.
  */
@@ -57,7 +58,7 @@ export function parseBody(body: Buffer, api: Api, limits: BodyLimits): ParsedBod
   const utf8 = new Utf8Check(body);
   if (body.length > maxWholeCheckBytes) return parseInSlices();
   checkUtf8();
-  if (!scanner.run(unitsPerSlice)) return parseInSlices();
+  if (!scanner.run(firstUnits)) return parseInSlices();
   return readFields(search, scanner, api, limits);
 
   async function parseInSlices(): Promise<ParsedBody> {
@@ -65,7 +66,7 @@ export function parseBody(body: Buffer, api: Api, limits: BodyLimits): ParsedBod
       checkUtf8();
       await nextTurn();
     }
-    while (!scanner.run(unitsPerSlice)) await nextTurn();
+    while (!scanner.run(laterUnits)) await nextTurn();
     return readFields(search, scanner, api, limits);
   }
 

@@ -32,8 +32,16 @@ export interface UsageReader {
 }
 
 /** The reader for a response's API, content type and content encoding. */
-export function createUsageReader(api: Api, contentType: string, contentEncoding: string | undefined): UsageReader {
-  if (contentEncoding !== undefined && contentEncoding !== '' && contentEncoding.toLowerCase() !== 'identity') {
+export function createUsageReader(
+  api: Api,
+  contentType: string,
+  contentEncoding: string | undefined,
+): UsageReader {
+  if (
+    contentEncoding !== undefined &&
+    contentEncoding !== '' &&
+    contentEncoding.toLowerCase() !== 'identity'
+  ) {
     return unreadable(`the response is compressed (${contentEncoding})`);
   }
   const mediaType = contentType.split(';', 1)[0]!.trim().toLowerCase();
@@ -81,7 +89,9 @@ function jsonReader(): UsageReader {
 const doneMarker = Buffer.from('[DONE]');
 const usageKey = Buffer.from('"usage"');
 /** Keys whose value is output, the usual one first. */
-const outputKeys = ['content', 'text', 'reasoning_content', 'reasoning', 'tool_calls'].map((key) => Buffer.from(`"${key}"`));
+const outputKeys = ['content', 'text', 'reasoning_content', 'reasoning', 'tool_calls'].map((key) =>
+  Buffer.from(`"${key}"`),
+);
 const terminalTypes: ReadonlySet<string> = new Set([
   'message_stop',
   'response.completed',
@@ -148,7 +158,8 @@ class EventStreamReader implements UsageReader {
         continue;
       }
       if (hasUsage && cursor.keyIs('usage')) this.#merge(cursor);
-      else if (hasUsage && (cursor.keyIs('response') || cursor.keyIs('message'))) this.#readUsageIn(cursor.at(start));
+      else if (hasUsage && (cursor.keyIs('response') || cursor.keyIs('message')))
+        this.#readUsageIn(cursor.at(start));
       cursor.position = start;
       cursor.skip();
     }

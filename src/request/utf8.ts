@@ -41,9 +41,12 @@ function boundary(bytes: Buffer, from: number, wanted: number): number {
 /** Narrows an invalid range down to the sequence at fault. */
 function firstInvalid(bytes: Buffer, from: number, to: number): number {
   let valid = from;
-  for (let step = stepBytes; step >= 1; step /= 2) {
-    const end = boundary(bytes, valid, Math.min(valid + step, to));
-    if (end > valid && end <= to && isUtf8(bytes.subarray(valid, end))) valid = end;
+  for (let step = stepBytes; step >= 1; step = step > 4 ? step / 2 : step - 1) {
+    for (;;) {
+      const end = boundary(bytes, valid, Math.min(valid + step, to));
+      if (end <= valid || end > to || !isUtf8(bytes.subarray(valid, end))) break;
+      valid = end;
+    }
   }
   return valid;
 }

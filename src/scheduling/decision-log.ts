@@ -5,7 +5,7 @@ import { DecisionTrace } from './decision-trace.ts';
 import type { Outcome } from './plugin.ts';
 
 /** One decision as JSON. Endpoints are named by id; scores are rounded to four decimals. */
-export interface DecisionRecord {
+interface DecisionRecord {
   readonly requestId: string;
   readonly model: string;
   /** ISO 8601, UTC. */

@@ -1,5 +1,4 @@
 /** Plugins by kind and name. */
-import { nearest } from '../lib/nearest.ts';
 import type { FilterDefinition, PickerDefinition, PluginDefinition, ScorerDefinition } from './plugin.ts';
 import { pluginDefinitions } from './plugins/index.ts';
 
@@ -17,8 +16,8 @@ export interface Registry {
   find<Kind extends PluginDefinition['kind']>(kind: Kind, name: string): DefinitionByKind[Kind] | undefined;
   /** All plugins of that name or alias: `least-request` is a filter and a scorer. */
   named(name: string): readonly PluginDefinition[];
-  /** The name that `name` was probably meant to be. */
-  nearest(name: string, kind?: PluginDefinition['kind']): string | undefined;
+  /** All names and aliases, of one kind or of all. */
+  names(kind?: PluginDefinition['kind']): readonly string[];
 }
 
 /** The registry of `definitions`, by default of every plugin in plugins/index.ts. */
@@ -30,11 +29,9 @@ export function createRegistry(definitions: readonly PluginDefinition[] = plugin
     named,
     find: <Kind extends PluginDefinition['kind']>(kind: Kind, name: string) =>
       named(name).find((definition) => isOfKind(definition, kind)),
-    nearest(name, kind) {
-      const names = definitions
-        .filter((definition) => kind === undefined || definition.kind === kind)
-        .flatMap(({ type, aliases }) => [type, ...(aliases ?? [])]);
-      return nearest(name, names);
+    names(kind) {
+      const wanted = definitions.filter((definition) => kind === undefined || definition.kind === kind);
+      return [...new Set(wanted.flatMap(({ type, aliases }) => [type, ...(aliases ?? [])]))];
     },
   };
 }

@@ -47,7 +47,16 @@ function bodies(): [string, Buffer][] {
     ['220 KB plain', chat(words, 220_000)],
     ['220 KB escaped', chat(code, 220_000)],
     ['220 KB, 200 messages', manyMessages(words, 200, 1060)],
-    ['220 KB tokens', Buffer.from(JSON.stringify({ model: 'm', messages: [], prompt: Array.from({ length: 36_000 }, (_, i) => 10_000 + i) }))],
+    [
+      '220 KB tokens',
+      Buffer.from(
+        JSON.stringify({
+          model: 'm',
+          messages: [],
+          prompt: Array.from({ length: 36_000 }, (_, i) => 10_000 + i),
+        }),
+      ),
+    ],
     ['220 KB Japanese', chat('これは普通の文章です。', 74_000)],
     ['16 MB plain', chat(words, 16_000_000)],
     ['16 MB escaped', chat(code, 16_000_000)],
@@ -61,11 +70,19 @@ function chat(unit: string, characters: number): Buffer {
 
 function manyMessages(unit: string, count: number, characters: number): Buffer {
   const content = unit.repeat(Math.ceil(characters / unit.length));
-  return request(Array.from({ length: count }, (_, index) => ({ role: index % 2 ? 'assistant' : 'user', content })));
+  return request(
+    Array.from({ length: count }, (_, index) => ({ role: index % 2 ? 'assistant' : 'user', content })),
+  );
 }
 
 function request(messages: readonly object[]): Buffer {
   return Buffer.from(
-    JSON.stringify({ model: 'meta-llama/Llama-3.1-8B-Instruct', messages, stream: true, temperature: 0.7, max_tokens: 256 }),
+    JSON.stringify({
+      model: 'meta-llama/Llama-3.1-8B-Instruct',
+      messages,
+      stream: true,
+      temperature: 0.7,
+      max_tokens: 256,
+    }),
   );
 }

@@ -10,7 +10,17 @@ import { FakeClock } from '../support/fake-clock.ts';
 import { LoopbackEngine, vllmPage } from '../support/loopback-engine.ts';
 import { until } from '../support/until.ts';
 
-let clock: FakeClock;
+/** Counts the timers of probes: they are the short ones, since calls and staleness take longer than an interval. */
+class ProbeClock extends FakeClock {
+  armed = 0;
+
+  override after(...args: Parameters<FakeClock['after']>): ReturnType<FakeClock['after']> {
+    if (args[0] <= 1000) this.armed++;
+    return super.after(...args);
+  }
+}
+
+let clock: ProbeClock;
 let store: EndpointStore;
 let scraper: Scraper | undefined;
 let engines: LoopbackEngine[];
@@ -18,7 +28,7 @@ let lost: string[];
 let scrapes: string[];
 
 beforeEach(() => {
-  clock = new FakeClock();
+  clock = new ProbeClock();
   store = createEndpointStore({ clock });
   engines = [];
   lost = [];
@@ -55,26 +65,24 @@ function only(): Endpoint {
   return endpoint;
 }
 
-/** A probe is over when the timer of the next one is armed. */
-async function settled(timers = 1): Promise<void> {
-  await until(() => clock.pending >= timers);
+/** Runs `act` and waits for the end of one probe, which is when the timer of the next is armed. */
+async function probe(act: () => void = () => clock.advance(1000)): Promise<void> {
+  const before = clock.armed;
+  act();
+  await until(() => clock.armed > before);
 }
 
-/** Watches one engine until its first probe is over. */
+/** Watches what the store has until the first probe of one endpoint is over. */
+async function firstProbe(options?: ScraperOptions): Promise<void> {
+  const watched = store.snapshot.endpoints.length;
+  scrape(options);
+  await until(() => clock.armed > watched);
+}
+
 async function watch(target: LoopbackEngine, options?: ScraperOptions): Promise<Endpoint> {
   store.setTargets([target.target()]);
-  scrape(options);
-  await settled();
+  await firstProbe(options);
   return only();
-}
-
-/** One more probe, from its timer to its end. */
-async function nextProbe(target: LoopbackEngine, path = '/metrics'): Promise<void> {
-  const before = target.count(path);
-  clock.advance(1000);
-  await until(() => target.count(path) > before && target.open === 0);
-  await new Promise((resolve) => setImmediate(resolve));
-  await settled();
 }
 
 describe('createScraper()', () => {
@@ -85,9 +93,8 @@ describe('createScraper()', () => {
     store.setTargets([target.target()]);
     expect(only().health).toEqual({ kind: 'unknown' });
     expect(store.snapshot.readyByModel.size).toBe(0);
-    scrape();
     only().inFlight = 4;
-    await settled();
+    await firstProbe();
     expect(only().health).toEqual({ kind: 'healthy' });
     expect([...store.snapshot.readyByModel.keys()]).toEqual(['base', 'adapter']);
     expect(only().listedModels?.get('adapter')).toEqual({ id: 'adapter', parent: 'base', maxModelLen: undefined });
@@ -106,21 +113,19 @@ describe('createScraper()', () => {
 
   it('watches endpoints that come later, and stops watching those that leave', async () => {
     const [first, second] = [await engine(), await engine()];
-    store.setTargets([first.target()]);
-    scrape();
-    await settled();
+    await watch(first);
     store.setTargets([second.target()]);
-    clock.advance(50);
-    await until(() => only().health.kind === 'healthy');
+    await probe(() => clock.advance(50));
+    expect(only().health.kind).toBe('healthy');
     const asked = first.seen.length;
-    await nextProbe(second);
+    await probe();
     expect(first.seen.length).toBe(asked);
   });
 
   it('keeps one connection and asks a healthy engine for metrics only', async () => {
     const target = await engine();
     await watch(target);
-    for (let i = 0; i < 5; i++) await nextProbe(target);
+    for (let i = 0; i < 5; i++) await probe();
     expect(target.connections).toBe(1);
     expect(target.count('/metrics')).toBe(6);
     expect(target.count('/v1/models')).toBe(1);
@@ -130,10 +135,9 @@ describe('createScraper()', () => {
     const [slow, quick] = [await engine(), await engine()];
     slow.replies.set('/metrics', 'hang');
     store.setTargets([slow.target(), quick.target()]);
-    scrape({ timeoutMs: 60_000 });
+    await firstProbe({ timeoutMs: 60_000 });
     await until(() => slow.open === 1 && store.snapshot.readyByModel.get('m')?.length === 2);
-    await until(() => scrapes.length === 1);
-    for (let i = 0; i < 5; i++) await nextProbe(quick);
+    for (let i = 0; i < 5; i++) await probe();
     expect(quick.count('/metrics')).toBe(6);
     expect(slow.count('/metrics')).toBe(1);
     expect(slow.maxOpen).toBe(1);
@@ -148,12 +152,10 @@ describe('createScraper()', () => {
     await until(() => target.open === 1);
     endpoint.inFlight = 9;
     target.page(vllmPage({}));
-    clock.advance(2000);
-    await until(() => scrapes.at(-1) === 'timeout');
+    await probe(() => clock.advance(2000));
     expect(endpoint.metrics?.inFlightAtScrape).toBe(0);
     endpoint.inFlight = 3;
-    await settled(2);
-    await nextProbe(target);
+    await probe();
     expect(endpoint.metrics?.inFlightAtScrape).toBe(3);
   });
 
@@ -162,8 +164,8 @@ describe('createScraper()', () => {
     const { port } = gone;
     const endpoint = await watch(gone);
     await gone.stop();
-    clock.advance(1000);
-    await until(() => endpoint.health.kind === 'unhealthy');
+    await probe();
+    console.log(scrapes, scraper?.status(endpoint), clock.nowMs());
     expect(endpoint.health).toEqual({ kind: 'unhealthy', reason: 'connection refused', sinceMs: 1050 });
     expect(endpoint.metrics).toBeUndefined();
     expect(store.snapshot.readyByModel.size).toBe(0);
@@ -171,9 +173,8 @@ describe('createScraper()', () => {
     expect(lost).toEqual([endpoint.id]);
     engines = [];
     const back = await engine('127.0.0.1', { port });
-    await settled();
-    clock.advance(1000);
-    await until(() => endpoint.health.kind === 'healthy');
+    await probe();
+    expect(endpoint.health.kind).toBe('healthy');
     expect(back.count('/v1/models')).toBe(1);
   });
 
@@ -184,13 +185,12 @@ describe('createScraper()', () => {
     for (let i = 1; i <= 3; i++) {
       clock.advance(1000);
       await until(() => target.count('/metrics') === 1 + i && target.open === 1);
-      clock.advance(2000);
-      await until(() => scrapes.length === 1 + i && clock.pending >= 1);
+      if (i < 3) await probe(() => clock.advance(2000));
+      else clock.advance(2000);
       expect(endpoint.health.kind).toBe('healthy');
     }
     await until(() => target.count('/health') === 2);
-    clock.advance(2000);
-    await until(() => endpoint.health.kind === 'unhealthy');
+    await probe(() => clock.advance(2000));
     expect(endpoint.health).toMatchObject({ reason: 'no answer to GET /health within 2000 ms' });
   });
 
@@ -201,9 +201,7 @@ describe('createScraper()', () => {
     for (let i = 1; i <= 3; i++) {
       clock.advance(1000);
       await until(() => target.count('/metrics') === 1 + i && target.open === 1);
-      clock.advance(2000);
-      await until(() => target.count('/health') === 1 + i && target.open === 0);
-      await settled();
+      await probe(() => clock.advance(2000));
     }
     expect(endpoint.health.kind).toBe('healthy');
     expect(endpoint.metrics).toBeUndefined();
@@ -221,7 +219,7 @@ describe('createScraper()', () => {
     const target = await engine();
     target.page(body, status);
     const endpoint = await watch(target);
-    await nextProbe(target);
+    await probe();
     expect(endpoint.health.kind).toBe('healthy');
     expect(endpoint.metrics).toBeUndefined();
     expect(scraper?.status(endpoint)).toEqual({ metricsProblem: problem, modelsProblem: undefined });
@@ -231,13 +229,13 @@ describe('createScraper()', () => {
   it('believes /health when it says that the engine is dead, and when it is well again', async () => {
     const target = await engine();
     target.replies.set('/health', { status: 503, body: '' });
-    const endpoint = await watch(target);
+    const endpoint = await watch(target, { modelsIntervalMs: 2500 });
     expect(endpoint.health).toMatchObject({ kind: 'unhealthy', reason: 'GET /health answered 503' });
     target.replies.set('/health', { status: 200, body: '' });
-    await nextProbe(target, '/health');
+    await probe();
     expect(endpoint.health.kind).toBe('healthy');
     target.replies.set('/health', { status: 503, body: '' });
-    for (let i = 0; i < 10; i++) await nextProbe(target, i < 9 ? '/metrics' : '/health');
+    for (let i = 0; i < 3; i++) await probe();
     expect(endpoint.health).toMatchObject({ kind: 'unhealthy', reason: 'GET /health answered 503' });
   });
 
@@ -249,13 +247,12 @@ describe('createScraper()', () => {
     const bare = await engine();
     bare.replies.clear();
     store.setTargets([bare.target()]);
-    clock.advance(50);
-    await until(() => only().health.kind === 'unhealthy');
+    await probe(() => clock.advance(50));
     expect(only().health).toMatchObject({
       reason: 'no engine answers here: GET /health gives 404, GET /v1/models gives 404',
     });
     bare.page(vllmPage({ running: 1 }));
-    await nextProbe(bare);
+    await probe();
     expect(only().health.kind).toBe('healthy');
   });
 
@@ -263,7 +260,7 @@ describe('createScraper()', () => {
     const target = await engine();
     const endpoint = await watch(target);
     target.closesUsedConnections = true;
-    for (let i = 0; i < 3; i++) await nextProbe(target);
+    for (let i = 0; i < 3; i++) await probe();
     expect(endpoint.health.kind).toBe('healthy');
     expect(scrapes).toEqual(['ok', 'ok', 'ok', 'ok']);
     expect(lost).toEqual([]);
@@ -273,8 +270,7 @@ describe('createScraper()', () => {
     const target = await engine();
     const endpoint = await watch(target);
     for (const path of ['/metrics', '/health']) target.replies.set(path, 'reset');
-    clock.advance(1000);
-    await until(() => endpoint.health.kind === 'unhealthy');
+    await probe();
     expect(endpoint.health).toMatchObject({ reason: 'connection closed before an answer' });
   });
 
@@ -283,7 +279,7 @@ describe('createScraper()', () => {
     target.page(vllmPage({ ttft: { sum: 100, count: 50 } }));
     const endpoint = await watch(target);
     target.page(vllmPage({ ttft: { sum: 101, count: 54 } }));
-    await nextProbe(target);
+    await probe();
     expect(endpoint.metrics?.ttftSeconds).toBe(0.25);
   });
 
@@ -293,10 +289,10 @@ describe('createScraper()', () => {
     const endpoint = await watch(target);
     target.page(vllmPage({ processStart: 2000 }));
     target.serve('m');
-    await nextProbe(target);
+    await probe();
     expect(lost).toEqual([endpoint.id]);
     expect(endpoint.health.kind).toBe('healthy');
-    await nextProbe(target);
+    await probe();
     expect([...store.snapshot.readyByModel.keys()]).toEqual(['m']);
     expect(lost).toEqual([endpoint.id]);
   });
@@ -316,18 +312,18 @@ describe('createScraper()', () => {
 
   it('follows the model list on its own interval and keeps it when it goes bad', async () => {
     const target = await engine();
-    const endpoint = await watch(target, { modelsIntervalMs: 2000 });
+    const endpoint = await watch(target, { modelsIntervalMs: 1500 });
     target.serve('m', { id: 'new-adapter', parent: 'm' });
-    await nextProbe(target);
+    await probe();
     expect([...store.snapshot.models]).toEqual(['m']);
-    await nextProbe(target);
+    await probe();
     expect([...store.snapshot.models]).toEqual(['m', 'new-adapter']);
     target.replies.set('/v1/models', { status: 500, body: 'boom' });
-    for (let i = 0; i < 2; i++) await nextProbe(target);
+    for (let i = 0; i < 2; i++) await probe();
     expect([...store.snapshot.models]).toEqual(['m', 'new-adapter']);
     expect(scraper?.status(endpoint)?.modelsProblem).toBe('GET /v1/models answered 500');
     target.replies.set('/v1/models', { status: 200, body: '{"data":"none"}' });
-    for (let i = 0; i < 2; i++) await nextProbe(target);
+    for (let i = 0; i < 2; i++) await probe();
     expect(scraper?.status(endpoint)?.modelsProblem).toBe('GET /v1/models is not a list of models');
     expect(endpoint.health.kind).toBe('healthy');
   });
@@ -337,7 +333,7 @@ describe('createScraper()', () => {
     await watch(target);
     const { generation } = store.snapshot;
     target.page(vllmPage({ running: 9 }));
-    await nextProbe(target);
+    await probe();
     expect(only().metrics?.running).toBe(9);
     expect(store.snapshot.generation).toBe(generation);
   });
@@ -352,8 +348,7 @@ describe('createScraper()', () => {
   it('names the host the operator wrote and sends the configured headers', async () => {
     const target = await engine();
     store.setTargets([target.target({ hostname: 'engine.test' })]);
-    scrape({ headers: { authorization: 'Bearer key' } });
-    await settled();
+    await firstProbe({ headers: { authorization: 'Bearer key' } });
     expect(new Set(target.seen.map(({ host }) => host))).toEqual(new Set([`engine.test:${target.port}`]));
     expect(new Set(target.seen.map(({ authorization }) => authorization))).toEqual(new Set(['Bearer key']));
   });
@@ -401,22 +396,20 @@ describe('createScraper() with https', () => {
   it('trusts the given CA and asks for the name the operator wrote', async () => {
     const target = await engine('127.0.0.1', { tls });
     store.setTargets([target.target({ hostname: 'engine.test' })]);
-    scrape({ ca: tls.cert });
-    await settled();
+    await firstProbe({ ca: tls.cert });
     expect(only().health.kind).toBe('healthy');
     expect(only().url).toBe(`https://127.0.0.1:${target.port}`);
     expect(target.seen[0]).toMatchObject({ servername: 'engine.test', host: `engine.test:${target.port}` });
   });
 
   const refusals: readonly [string, string, boolean, RegExp][] = [
-    ['an unknown CA', 'engine.test', false, /self-signed certificate/],
+    ['an unknown CA', 'engine.test', false, /self.signed certificate/],
     ['a certificate of another name', 'other.test', true, /other\.test/],
   ];
   it.each(refusals)('refuses %s and says so', async (_name, hostname, trusted, reason) => {
     const target = await engine('127.0.0.1', { tls });
     store.setTargets([target.target({ hostname })]);
-    scrape(trusted ? { ca: tls.cert } : {});
-    await settled();
+    await firstProbe(trusted ? { ca: tls.cert } : {});
     expect(only().health).toMatchObject({ kind: 'unhealthy', reason: expect.stringMatching(reason) });
     expect(target.seen).toEqual([]);
   });

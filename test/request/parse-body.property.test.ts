@@ -29,7 +29,9 @@ function reference(text: string): unknown {
   }
 }
 
-const model = fc.string({ unit: 'grapheme', minLength: 1, maxLength: 40 }).filter((name) => name.trim() !== '' && !/\p{Cc}/u.test(name));
+const model = fc
+  .string({ unit: 'grapheme', minLength: 1, maxLength: 40 })
+  .filter((name) => name.trim() !== '' && !/\p{Cc}/u.test(name));
 const text = fc.oneof(
   fc.string({ unit: 'grapheme' }),
   fc.string({ unit: 'binary-ascii' }),
@@ -42,7 +44,9 @@ const request = fc.record(
     stream: fc.option(fc.boolean()),
     max_tokens: fc.option(fc.nat()),
     max_completion_tokens: fc.option(fc.nat()),
-    messages: fc.array(fc.record({ role: fc.constantFrom('user', 'assistant'), content: fc.oneof(text, fc.jsonValue()) })),
+    messages: fc.array(
+      fc.record({ role: fc.constantFrom('user', 'assistant'), content: fc.oneof(text, fc.jsonValue()) }),
+    ),
     user: text,
     temperature: fc.double({ noNaN: true, noDefaultInfinity: true }),
     extra: fc.jsonValue({ maxDepth: 5 }),
@@ -61,7 +65,8 @@ describe('parseBody() against JSON.parse', () => {
         expect(parsed.model).toBe(body.model);
         expect(parsed.stream).toBe(body.stream ?? false);
         expect(parsed.maxOutputTokens).toBe(body.max_completion_tokens ?? body.max_tokens ?? undefined);
-        if (body.user !== undefined && body.user !== '' && body.user.length < 100) expect(parsed.sessionKey).toBe(body.user);
+        if (body.user !== undefined && body.user !== '' && body.user.length < 100)
+          expect(parsed.sessionKey).toBe(body.user);
       }),
       { numRuns: 500 },
     );
@@ -73,13 +78,35 @@ describe('parseBody() against JSON.parse', () => {
         const source = Buffer.from(JSON.stringify({ ...body, stream: true }, undefined, space));
         const parsed = parse(source);
         if (parsed instanceof Rejection) throw parsed;
-        expect(JSON.parse(source.toString('utf8', parsed.modelSpan.start, parsed.modelSpan.end))).toBe(body.model);
+        expect(JSON.parse(source.toString('utf8', parsed.modelSpan.start, parsed.modelSpan.end))).toBe(
+          body.model,
+        );
       }),
     );
   });
 
   it('accepts and refuses the same structures', () => {
-    const structural = ['{', '}', '[', ']', ',', ':', '"', '\\', ' ', '\n', 'e', '.', '-', '0', 't', 'null', '\u0000', '\t', 'é'];
+    const structural = [
+      '{',
+      '}',
+      '[',
+      ']',
+      ',',
+      ':',
+      '"',
+      '\\',
+      ' ',
+      '\n',
+      'e',
+      '.',
+      '-',
+      '0',
+      't',
+      'null',
+      '\u0000',
+      '\t',
+      'é',
+    ];
     let accepted = 0;
     let refused = 0;
     fc.assert(
@@ -87,7 +114,10 @@ describe('parseBody() against JSON.parse', () => {
         request,
         spacing,
         skew,
-        fc.array(fc.tuple(fc.nat(), fc.nat({ max: 2 }), fc.constantFrom(...structural)), { minLength: 1, maxLength: 3 }),
+        fc.array(fc.tuple(fc.nat(), fc.nat({ max: 2 }), fc.constantFrom(...structural)), {
+          minLength: 1,
+          maxLength: 3,
+        }),
         (body, space, offset, mutations) => {
           let source = JSON.stringify(body, undefined, space);
           for (const [at, remove, insert] of mutations) {

@@ -43,7 +43,11 @@ describe('parseBody() structure', () => {
     ['NUL after the object', '{"model":"m"}\0', 'unexpected data after the JSON object at byte 13'],
     ['a missing colon', '{"model" "m"}', 'expected ":" after a property name at byte 9'],
     ['a missing comma', '{"model":"m" "x":1}', 'expected "," or the end of the object at byte 13'],
-    ['a missing comma in an array', '{"model":"m","x":[1 2]}', 'expected "," or the end of the array at byte 20'],
+    [
+      'a missing comma in an array',
+      '{"model":"m","x":[1 2]}',
+      'expected "," or the end of the array at byte 20',
+    ],
     ['a trailing comma', '{"model":"m",}', 'expected a property name in double quotes at byte 13'],
     ['a trailing comma in an array', '{"x":[1,]}', 'expected a value at byte 8'],
     ['a leading comma in an array', '{"x":[,1]}', 'expected a value at byte 6'],
@@ -62,7 +66,11 @@ describe('parseBody() structure', () => {
     ['a number of 2000 digits', `{"x":${'1'.repeat(2000)}}`, 'a number longer than 1024 bytes at byte 5'],
     ['a newline in a string', '{"x":"a\nb"}', 'a control character inside a string at byte 7'],
     ['NUL in a string', '{"x":"a\0b"}', 'a control character inside a string at byte 7'],
-    ['NUL far inside a string', `{"x":"${'a'.repeat(500)}\0${'b'.repeat(500)}"}`, 'a control character inside a string at byte 506'],
+    [
+      'NUL far inside a string',
+      `{"x":"${'a'.repeat(500)}\0${'b'.repeat(500)}"}`,
+      'a control character inside a string at byte 506',
+    ],
     ['a comment', '{/**/"model":"m"}', 'expected a property name in double quotes at byte 1'],
     ['a bad escape in a key', '{"mod\\xl":"m"}', 'a bad escape in a property name at byte 2'],
     ['65 levels', nested(64), 'nested deeper than 64 levels at byte 80'],
@@ -74,9 +82,21 @@ describe('parseBody() structure', () => {
 
   it.each([
     ['a byte order mark', Buffer.from('\ufeff{"model":"m"}'), 'it begins with a byte order mark at byte 0'],
-    ['UTF-16 with a mark', Buffer.from('\ufeff{"model":"m"}', 'utf16le'), 'it is UTF-16 (JSON is sent as UTF-8) at byte 0'],
-    ['UTF-16 without a mark', Buffer.from('{"model":"m"}', 'utf16le'), 'expected a property name in double quotes at byte 1'],
-    ['big-endian UTF-16', Buffer.from('{"model":"m"}', 'utf16le').swap16(), 'expected an object, found a NUL byte (is it UTF-16? JSON is sent as UTF-8) at byte 0'],
+    [
+      'UTF-16 with a mark',
+      Buffer.from('\ufeff{"model":"m"}', 'utf16le'),
+      'it is UTF-16 (JSON is sent as UTF-8) at byte 0',
+    ],
+    [
+      'UTF-16 without a mark',
+      Buffer.from('{"model":"m"}', 'utf16le'),
+      'expected a property name in double quotes at byte 1',
+    ],
+    [
+      'big-endian UTF-16',
+      Buffer.from('{"model":"m"}', 'utf16le').swap16(),
+      'expected an object, found a NUL byte (is it UTF-16? JSON is sent as UTF-8) at byte 0',
+    ],
     ['Latin-1', Buffer.from('{"x":"aé"}', 'latin1'), 'it is not valid UTF-8 at byte 7'],
     ['an overlong sequence', Buffer.from('7b2278223a22c0af227d', 'hex'), 'it is not valid UTF-8 at byte 6'],
     ['a surrogate in UTF-8', Buffer.from('7b2278223a22eda080227d', 'hex'), 'it is not valid UTF-8 at byte 6'],
@@ -116,13 +136,21 @@ describe('parseBody() model', () => {
     ['a list', '{"model":["m"]}', 'the model parameter must be a string'],
     ['last of duplicates and null', '{"model":"m","model":null}', 'you must provide a model parameter'],
     ['too long', `{"model":"${'m'.repeat(257)}"}`, 'the model parameter is longer than 256 characters'],
-    ['far too long', `{"model":"${'m'.repeat(100_000)}"}`, 'the model parameter is longer than 256 characters'],
+    [
+      'far too long',
+      `{"model":"${'m'.repeat(100_000)}"}`,
+      'the model parameter is longer than 256 characters',
+    ],
     ['badly escaped', '{"model":"m\\q"}', 'the model parameter is not a valid JSON string'],
     ['half a surrogate pair', '{"model":"m\\ud800"}', 'the model parameter is not a valid JSON string'],
     ['with a line end', '{"model":"m\\nx"}', 'the model parameter contains control characters'],
   ])('refuses one that is %s', (_case, body, message) => {
     const rejection = rejectionOf(() => parse(body));
-    expect([rejection.message, rejection.param, rejection.reason]).toEqual([message, 'model', 'invalid-request']);
+    expect([rejection.message, rejection.param, rejection.reason]).toEqual([
+      message,
+      'model',
+      'invalid-request',
+    ]);
   });
 
   it.each([
@@ -175,7 +203,10 @@ describe('parseBody() fields', () => {
 
   it.each(['"5"', '-1', '1.5', 'true', '[]', '""', '1e300'])('refuses max_tokens %s', (value) => {
     const rejection = rejectionOf(() => parse(`{"model":"m","max_tokens":${value}}`));
-    expect([rejection.message, rejection.param]).toEqual(['max_tokens must be a whole number of tokens', 'max_tokens']);
+    expect([rejection.message, rejection.param]).toEqual([
+      'max_tokens must be a whole number of tokens',
+      'max_tokens',
+    ]);
   });
 
   it.each([
@@ -194,18 +225,44 @@ describe('parseBody() fields', () => {
 describe('parseBody() usage option', () => {
   const cases: [string, string, string | undefined][] = [
     ['not streamed', '{"model":"m"}', undefined],
-    ['absent', '{"model":"m","stream":true}', '{"stream_options":{"include_usage":true},"model":"m","stream":true}'],
-    ['null', '{"model":"m","stream":true,"stream_options":null}', '{"model":"m","stream":true,"stream_options":{"include_usage":true}}'],
-    ['an empty object', '{"stream":true,"stream_options":{ },"model":"m"}', '{"stream":true,"stream_options":{"include_usage":true },"model":"m"}'],
-    ['another option', '{"stream":true,"stream_options":{"x":1},"model":"m"}', '{"stream":true,"stream_options":{"include_usage":true,"x":1},"model":"m"}'],
-    ['false', '{"stream":true,"stream_options":{"x":{},"include_usage": false },"model":"m"}', '{"stream":true,"stream_options":{"x":{},"include_usage": true },"model":"m"}'],
-    ['false after true', '{"stream":true,"stream_options":{"include_usage":true,"include\\u005fusage":null},"model":"m"}', '{"stream":true,"stream_options":{"include_usage":true,"include\\u005fusage":true},"model":"m"}'],
+    [
+      'absent',
+      '{"model":"m","stream":true}',
+      '{"stream_options":{"include_usage":true},"model":"m","stream":true}',
+    ],
+    [
+      'null',
+      '{"model":"m","stream":true,"stream_options":null}',
+      '{"model":"m","stream":true,"stream_options":{"include_usage":true}}',
+    ],
+    [
+      'an empty object',
+      '{"stream":true,"stream_options":{ },"model":"m"}',
+      '{"stream":true,"stream_options":{"include_usage":true },"model":"m"}',
+    ],
+    [
+      'another option',
+      '{"stream":true,"stream_options":{"x":1},"model":"m"}',
+      '{"stream":true,"stream_options":{"include_usage":true,"x":1},"model":"m"}',
+    ],
+    [
+      'false',
+      '{"stream":true,"stream_options":{"x":{},"include_usage": false },"model":"m"}',
+      '{"stream":true,"stream_options":{"x":{},"include_usage": true },"model":"m"}',
+    ],
+    [
+      'false after true',
+      '{"stream":true,"stream_options":{"include_usage":true,"include\\u005fusage":null},"model":"m"}',
+      '{"stream":true,"stream_options":{"include_usage":true,"include\\u005fusage":true},"model":"m"}',
+    ],
     ['true', '{"model":"m","stream":true,"stream_options":{"include_usage":true}}', undefined],
   ];
 
   it.each(cases)('adds it where it is %s', (_case, source, expected) => {
     const { usageEdit } = parse(source);
-    expect(usageEdit && source.slice(0, usageEdit.start) + usageEdit.text + source.slice(usageEdit.end)).toBe(expected);
+    expect(usageEdit && source.slice(0, usageEdit.start) + usageEdit.text + source.slice(usageEdit.end)).toBe(
+      expected,
+    );
   });
 
   it.each<[Api, boolean]>([
@@ -224,7 +281,9 @@ describe('parseBody() usage option', () => {
     ['{"include_usage":"yes"}', 'stream_options.include_usage must be true or false'],
     [`{"x":"${'x'.repeat(70_000)}"}`, 'stream_options is too long'],
   ])('refuses stream_options %s', (value, message) => {
-    expect(rejectionOf(() => parse(`{"model":"m","stream":true,"stream_options":${value}}`)).message).toBe(message);
+    expect(rejectionOf(() => parse(`{"model":"m","stream":true,"stream_options":${value}}`)).message).toBe(
+      message,
+    );
   });
 
   it('says what the client asked for', () => {
@@ -242,7 +301,11 @@ describe('parseBody() of long bodies', () => {
     ['backslashes up to the end', '\\\\'.repeat(long / 2)],
     ['three-byte characters', '語'.repeat(long / 3)],
   ])('continues in later turns: %s', async (_case, text) => {
-    const parsed = parseBody(Buffer.from(`{"messages":[{"role":"user","content":"${text}"}],"model":"m"}`), 'chat', limits);
+    const parsed = parseBody(
+      Buffer.from(`{"messages":[{"role":"user","content":"${text}"}],"model":"m"}`),
+      'chat',
+      limits,
+    );
     expect(parsed).toBeInstanceOf(Promise);
     const { model, promptHead, promptBytes } = await parsed;
     expect([model, promptHead.length, promptBytes]).toEqual(['m', 8192, Buffer.byteLength(text) + 4]);
@@ -264,12 +327,30 @@ describe('parseBody() of long bodies', () => {
   });
 
   it.each([
-    ['ends inside a string', Buffer.from(`{"model":"${'a'.repeat(long)}`), 'it ends inside a string at byte 3000010'],
-    ['is nested 10 MB deep', Buffer.alloc(10_000_000, '{"a":['), 'nested deeper than 64 levels at byte 193'],
-    ['has a wrong byte in the middle', Buffer.from(`{"x":"${'語'.repeat(500_000)}\xff${'a'.repeat(long)}"}`, 'latin1'), 'it is not valid UTF-8 at byte 6'],
-    ['has a wrong byte late', Buffer.concat([Buffer.from(`{"x":"${'語'.repeat(700_000)}`), Buffer.from([0xe8, 0x22])]), 'it is not valid UTF-8 at byte 2100006'],
-    ['has a control character late', Buffer.from(`{"x":"${'a'.repeat(long)}\u0001"}`), 'a control character inside a string at byte 3000006'],
+    [
+      'ends inside a string',
+      Buffer.from(`{"model":"${'a'.repeat(long)}`),
+      'it ends inside a string at byte 3000010',
+    ],
+    ['is nested 10 MB deep', Buffer.alloc(10_000_000, '{"a":['), 'nested deeper than 64 levels at byte 192'],
+    [
+      'has a wrong byte in the middle',
+      Buffer.from(`{"x":"${'語'.repeat(500_000)}\xff${'a'.repeat(long)}"}`, 'latin1'),
+      'it is not valid UTF-8 at byte 6',
+    ],
+    [
+      'has a wrong byte late',
+      Buffer.concat([Buffer.from(`{"x":"${'語'.repeat(700_000)}`), Buffer.from([0xe8, 0x22])]),
+      'it is not valid UTF-8 at byte 2100006',
+    ],
+    [
+      'has a control character late',
+      Buffer.from(`{"x":"${'a'.repeat(long)}\u0001"}`),
+      'a control character inside a string at byte 3000006',
+    ],
   ])('refuses one that %s', async (_case, body, reason) => {
-    await expect(parseBody(body, 'chat', limits)).rejects.toThrow(`Cannot parse the request body as JSON: ${reason}`);
+    await expect(parseBody(body, 'chat', limits)).rejects.toThrow(
+      `Cannot parse the request body as JSON: ${reason}`,
+    );
   });
 });

@@ -20,9 +20,18 @@ describe('createRegistry()', () => {
     expect(registry.named('nonsense')).toEqual([]);
   });
 
-  it('nearest() stays within a kind where asked to', () => {
-    expect(registry.nearest('lora-afinity')).toBe('lora-affinity');
-    expect(registry.nearest('lora-afinity', 'scorer')).toBeUndefined();
+  it('names() has names and aliases, of one kind or of all, each once', () => {
+    expect(registry.names('filter')).toEqual(['least-request', 'lora-affinity']);
+    expect(registry.names()).toEqual([
+      'least-request',
+      'lora-affinity',
+      'kv-cache',
+      'gpu-usage',
+      'least-latency',
+      'prefix-cache',
+      'random',
+      'max-score',
+    ]);
   });
 
   it('definitions describe every plugin and parameter, and each parameter has a default', () => {

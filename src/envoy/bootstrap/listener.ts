@@ -1,11 +1,10 @@
 /** The listener clients connect to: what is believed of a request, who is asked, and how it is routed. */
 import { envoyAddress } from '../address.ts';
-import { atLeast } from '../version.ts';
 import { accessLogs } from './access-logs.ts';
 import { extProcFilter } from './ext-proc-filter.ts';
 import { localReplies } from './local-replies.ts';
 import { endpointsCluster } from './names.ts';
-import type { BootstrapSettings } from './options.ts';
+import { connectionBufferBytes, hasBodyLimitPerRoute, type BootstrapSettings } from './options.ts';
 import { duration, extension } from './typed.ts';
 import { usageFilters } from './usage-filters.ts';
 
@@ -14,15 +13,9 @@ export function listener(settings: BootstrapSettings): object {
   return {
     name: 'sluice',
     address: envoyAddress(settings.listen),
-    // Also bounds what is held back from a slow reader, so it is raised to the body's size only where nothing else helps.
-    per_connection_buffer_limit_bytes: bodyLimitPerRoute(settings) ? 1024 * 1024 : settings.maxBodyBytes,
+    per_connection_buffer_limit_bytes: connectionBufferBytes(settings),
     filter_chains: [{ filters: [connectionManager(settings)] }],
   };
-}
-
-/** Before 1.37 `request_body_buffer_limit` does not reach a filter that buffers. */
-function bodyLimitPerRoute({ version }: BootstrapSettings): boolean {
-  return atLeast(version, 1, 37);
 }
 
 function connectionManager(settings: BootstrapSettings): object {
@@ -101,7 +94,7 @@ function routes(settings: BootstrapSettings): object {
       {
         name: 'all',
         domains: ['*'],
-        ...(bodyLimitPerRoute(settings) && { request_body_buffer_limit: settings.maxBodyBytes }),
+        ...(hasBodyLimitPerRoute(settings) && { request_body_buffer_limit: settings.maxBodyBytes }),
         include_request_attempt_count: true,
         // Token counts are read from the response as it passes, which a compressed one does not allow.
         request_headers_to_add: [

@@ -1,6 +1,6 @@
 /** What an operator may choose about Envoy, and what holds where nothing was said. */
 import type { SocketAddress } from '../address.ts';
-import { managedEnvoyVersion, type EnvoyVersion } from '../version.ts';
+import { atLeast, managedEnvoyVersion, type EnvoyVersion } from '../version.ts';
 
 /** How Envoy speaks to engines whose endpoint says TLS. */
 export type EngineTls =
@@ -78,4 +78,18 @@ export function bootstrapSettings(options: BootstrapOptions): BootstrapSettings 
     maxHeapBytes: 2 * 1024 * 1024 * 1024,
     ...options,
   };
+}
+
+/** Before 1.37 `request_body_buffer_limit` does not reach a filter that buffers. */
+export function hasBodyLimitPerRoute({ version }: BootstrapSettings): boolean {
+  return atLeast(version, 1, 37);
+}
+
+/**
+ * How much of a message Envoy may hold for one connection. It also bounds what is kept for a slow reader, so it is not
+ * raised to a body's size where the route can say that; a route cannot lower it.
+ */
+export function connectionBufferBytes(settings: BootstrapSettings): number {
+  const { maxBodyBytes } = settings;
+  return hasBodyLimitPerRoute(settings) ? Math.min(1024 * 1024, maxBodyBytes) : maxBodyBytes;
 }

@@ -1,7 +1,7 @@
 /** Filters that read token counts from responses as they pass and leave them in metadata for the access log. */
 import { atLeast } from '../version.ts';
 import { usageNamespace } from './names.ts';
-import type { BootstrapSettings } from './options.ts';
+import { connectionBufferBytes, type BootstrapSettings } from './options.ts';
 import { extension, typed } from './typed.ts';
 
 type UsageKey = 'input_tokens' | 'output_tokens' | 'cached_tokens';
@@ -38,8 +38,9 @@ const nestedInEvents: readonly Rule[] = [
 const maxEventBytes = 4 * 1024 * 1024;
 
 /** The usage filters, or none on versions that do not have them. */
-export function usageFilters({ version }: BootstrapSettings): object[] {
-  return atLeast(version, 1, 38) ? [eventFilter, onlyShort(documentFilter)] : [];
+export function usageFilters(settings: BootstrapSettings): object[] {
+  if (!atLeast(settings.version, 1, 38)) return [];
+  return [unless(not(inferenceStream), eventFilter), unless(not(shortDocument(settings)), documentFilter)];
 }
 
 const eventFilter = extension(
@@ -85,37 +86,57 @@ function metadataRule([path, key]: Rule): object {
 }
 
 /**
- * The document filter holds a response back until it has it whole, and a response larger than the connection's buffer
- * becomes a 500. So it sees only those that say they are below a million bytes; a page of embeddings passes it by.
+ * The event filter sees only APIs whose events are JSON objects by definition: Envoy 1.38 to 1.40 crashes when an event
+ * is another JSON value, such as `data: null`.
  */
-function onlyShort(filter: object): object {
+const inferenceStream = matches(
+  { name: 'path', type: 'envoy.type.matcher.v3.HttpRequestHeaderMatchInput', header: ':path' },
+  String.raw`/v1/(chat/completions|completions|responses|messages)(\?.*)?`,
+);
+
+/**
+ * The document filter holds a response back until it has it whole, and one that is larger than the connection's buffer
+ * becomes a 500. So it sees only those that say they are smaller; a page of embeddings passes it by.
+ */
+function shortDocument(settings: BootstrapSettings): object {
+  const digits = Math.floor(Math.log10(connectionBufferBytes(settings)));
+  return matches(
+    {
+      name: 'content-length',
+      type: 'envoy.type.matcher.v3.HttpResponseHeaderMatchInput',
+      header: 'content-length',
+    },
+    `[0-9]{1,${digits}}`,
+  );
+}
+
+interface HeaderInput {
+  readonly name: string;
+  readonly type: string;
+  readonly header: string;
+}
+
+function matches({ name, type, header }: HeaderInput, regex: string): object {
+  return {
+    single_predicate: {
+      input: { name, typed_config: typed(type, { header_name: header }) },
+      value_match: { safe_regex: { google_re2: {}, regex } },
+    },
+  };
+}
+
+function not(predicate: object): object {
+  return { not_matcher: predicate };
+}
+
+function unless(predicate: object, filter: object): object {
+  const skip = extension('skip', 'envoy.extensions.filters.common.matcher.action.v3.SkipFilter');
   return extension(
     'envoy.filters.http.match_delegate',
     'envoy.extensions.common.matching.v3.ExtensionWithMatcher',
     {
       extension_config: filter,
-      xds_matcher: {
-        matcher_list: {
-          matchers: [
-            {
-              predicate: { not_matcher: { single_predicate: shortContentLength } },
-              on_match: {
-                action: extension('skip', 'envoy.extensions.filters.common.matcher.action.v3.SkipFilter'),
-              },
-            },
-          ],
-        },
-      },
+      xds_matcher: { matcher_list: { matchers: [{ predicate, on_match: { action: skip } }] } },
     },
   );
 }
-
-const shortContentLength = {
-  input: {
-    name: 'content-length',
-    typed_config: typed('envoy.type.matcher.v3.HttpResponseHeaderMatchInput', {
-      header_name: 'content-length',
-    }),
-  },
-  value_match: { safe_regex: { google_re2: {}, regex: '[0-9]{1,6}' } },
-};
