@@ -1,7 +1,7 @@
 /** The version of this package. */
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
-import { packageRoot } from './envoy/package-root.ts';
+import { packageRoot } from './lib/package-root.ts';
 
 /** As package.json says it. */
 export async function packageVersion(): Promise<string> {

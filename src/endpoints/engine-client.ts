@@ -23,6 +23,8 @@ export interface EngineClientOptions {
   readonly headers?: Readonly<Record<string, string>> | undefined;
 }
 
+type CallEnd = EngineAnswer | { readonly kind: 'error'; readonly error: Error };
+
 export interface EngineClient {
   /** One call at a time. */
   get(path: string): Promise<EngineAnswer>;
@@ -50,7 +52,7 @@ export function createEngineClient(
 
   let endCall: ((reason: EngineAnswer) => void) | undefined;
 
-  function call(path: string): Promise<EngineAnswer | Error> {
+  function call(path: string): Promise<CallEnd> {
     return new Promise((resolve) => {
       const chunks: Buffer[] = [];
       let bytes = 0;
@@ -60,7 +62,7 @@ export function createEngineClient(
       const timer = clock.after(timeoutMs, () => {
         settle({ kind: 'timeout', reason: `no answer to GET ${path} within ${timeoutMs} ms` });
       });
-      const settle = (result: EngineAnswer | Error): void => {
+      const settle = (result: CallEnd): void => {
         if (settled) return;
         timer.cancel();
         endCall = undefined;
@@ -93,7 +95,7 @@ export function createEngineClient(
           },
           onResponseError(_controller, error) {
             abort = undefined;
-            settle(error);
+            settle({ kind: 'error', error });
           },
         },
       );
@@ -104,8 +106,8 @@ export function createEngineClient(
     async get(path) {
       let result = await call(path);
       // An idle connection that the engine closed in the same moment says nothing about the engine.
-      if (result instanceof Error && isReset(result) && !client.destroyed) result = await call(path);
-      return result instanceof Error ? failure(result, path, timeoutMs) : result;
+      if (result.kind === 'error' && isReset(result.error)) result = await call(path);
+      return result.kind === 'error' ? failure(result.error, path, timeoutMs) : result;
     },
     close() {
       endCall?.({ kind: 'unreachable', reason: 'no longer watched' });

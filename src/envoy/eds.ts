@@ -10,7 +10,7 @@ import path from 'node:path';
 import type { Endpoint, EndpointSnapshot } from '../endpoints/endpoint.ts';
 import { tlsEndpointMetadata } from './bootstrap/endpoints-cluster.ts';
 import type { EnvoyLog } from './log.ts';
-import { packageRoot } from './package-root.ts';
+import { packageRoot } from '../lib/package-root.ts';
 
 export interface EndpointDiscoveryDeps {
   readonly snapshot: () => EndpointSnapshot;

@@ -4,7 +4,7 @@ import { accessSync, constants, globSync, statSync } from 'node:fs';
 import { homedir } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
-import { packageRoot } from './package-root.ts';
+import { packageRoot } from '../lib/package-root.ts';
 import {
   formatEnvoyVersion,
   managedEnvoyVersion,

@@ -101,7 +101,7 @@ function modelCard(escapedId: string): PathMatch | undefined {
     return undefined;
   }
   const hasOddSegments = modelId
-    .split('/')
+    .split(/[/\\]/)
     .some((segment) => segment === '' || segment === '.' || segment === '..');
   return hasOddSegments ? undefined : { kind: 'local', name: 'model', modelId };
 }

@@ -52,12 +52,13 @@ export function createRequestHandler(
     let settle: (() => void) | undefined;
     try {
       // Head. What cannot be served is refused before Envoy buffers a body for it.
-      const path = readHead(exchange.head, deps.matchPath, options.maxBodyBytes);
+      const match = deps.matchPath(exchange.head.path);
+      record.api = match.kind === 'inference' ? match.api : undefined;
+      const path = readHead(exchange.head, match, options.maxBodyBytes);
       if (path.kind === 'local') {
         answer(exchange, record, deps.answerLocally(path));
         return;
       }
-      record.api = path.kind === 'inference' ? path.api : undefined;
 
       // Body. Read once; a path that needs no model is routed without it.
       const parsed =
@@ -72,7 +73,7 @@ export function createRequestHandler(
       // Schedule. Pick and reserve are one step: no await until the ticket holds its place.
       const request = inferenceRequest(exchange, parsed);
       const decision = schedule(request, candidates, record, deps);
-      const routedTo = decision.ranked[0]!;
+      const routedTo = decision.ranked[0];
       ticket.routeTo(routedTo);
       settle = () => deps.schedule.settled(request, routedTo, learned(record, snapshot));
 

@@ -8,16 +8,15 @@ import { Rejection } from './rejection.ts';
 export type ServedPath = Extract<PathMatch, { kind: 'inference' | 'local' | 'allowed' }>;
 
 /**
- * Matches the path and refuses what cannot be served, before a body is read.
+ * Refuses what cannot be served, before a body is read.
  * @throws Rejection for an unknown or non-canonical path, a method the path does not have, an encoded or missing body,
  * or a declared length over `maxBodyBytes`.
  */
 export function readHead(
   head: RequestHead,
-  matchPath: (path: string) => PathMatch,
+  path: PathMatch,
   maxBodyBytes: number,
 ): ServedPath {
-  const path = matchPath(head.path);
   switch (path.kind) {
     case 'not-canonical':
       throw new Rejection(

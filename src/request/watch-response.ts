@@ -81,7 +81,7 @@ export function watchResponse(
     async ended() {
       if (head !== undefined && showBody) {
         reader = createUsageReader(
-          request.api!,
+          request.api,
           head.headers.get('content-type') ?? '',
           head.headers.get('content-encoding'),
         );

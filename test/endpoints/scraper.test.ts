@@ -165,7 +165,6 @@ describe('createScraper()', () => {
     const endpoint = await watch(gone);
     await gone.stop();
     await probe();
-    console.log(scrapes, scraper?.status(endpoint), clock.nowMs());
     expect(endpoint.health).toEqual({ kind: 'unhealthy', reason: 'connection refused', sinceMs: 1050 });
     expect(endpoint.metrics).toBeUndefined();
     expect(store.snapshot.readyByModel.size).toBe(0);

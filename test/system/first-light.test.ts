@@ -15,7 +15,7 @@ describe('a client through real Envoy', () => {
   it('gets a plain completion from the openai package, with the decision on record', async () => {
     const openai = new OpenAI({ baseURL: `${gateway.url}/v1`, apiKey: 'unused' });
     const { data, response } = await openai.chat.completions
-      .create({ model: 'm', messages, max_tokens: 4 })
+      .create({ model: 'm', messages, max_completion_tokens: 4 })
       .withResponse();
     expect(data.usage?.completion_tokens).toBe(4);
     const requestId = response.headers.get('x-request-id');
@@ -42,7 +42,7 @@ describe('a client through real Envoy', () => {
     const stream = await openai.chat.completions.create({
       model: 'm',
       messages,
-      max_tokens: 8,
+      max_completion_tokens: 8,
       stream: true,
       stream_options: { include_usage: true },
     });

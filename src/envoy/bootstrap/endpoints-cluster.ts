@@ -103,6 +103,8 @@ function tlsMatch(tls: EngineTls): object {
       {
         auto_host_sni: true,
         auto_sni_san_validation: tls.kind === 'verify',
+        // A resumed session is not checked again, and all endpoints share the store of sessions.
+        max_session_keys: 0,
         common_tls_context: { alpn_protocols: ['http/1.1'], ...validation(tls) },
       },
     ),

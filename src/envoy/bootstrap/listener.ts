@@ -6,7 +6,7 @@ import { localReplies } from './local-replies.ts';
 import { endpointsCluster } from './names.ts';
 import { connectionBufferBytes, hasBodyLimitPerRoute, type BootstrapSettings } from './options.ts';
 import { duration, extension } from './typed.ts';
-import { usageFilters } from './usage-filters.ts';
+import { usageFilters, withoutEventFilter } from './usage-filters.ts';
 
 /** The one listener, with its connection manager. */
 export function listener(settings: BootstrapSettings): object {
@@ -103,7 +103,19 @@ function routes(settings: BootstrapSettings): object {
             append_action: 'OVERWRITE_IF_EXISTS_OR_ADD',
           },
         ],
-        routes: [{ name: 'all', match: { prefix: '/' }, route: routeAction(settings) }],
+        routes: [
+          {
+            name: 'inference',
+            match: { safe_regex: { regex: '/v1/(chat/completions|completions|responses|messages)' } },
+            route: routeAction(settings),
+          },
+          {
+            name: 'other',
+            match: { prefix: '/' },
+            route: routeAction(settings),
+            ...withoutEventFilter(settings),
+          },
+        ],
       },
     ],
   };

@@ -39,12 +39,31 @@ const maxEventBytes = 4 * 1024 * 1024;
 
 /** The usage filters, or none on versions that do not have them. */
 export function usageFilters(settings: BootstrapSettings): object[] {
-  if (!atLeast(settings.version, 1, 38)) return [];
-  return [unless(not(inferenceStream), eventFilter), unless(not(shortDocument(settings)), documentFilter)];
+  return hasUsageFilters(settings) ? [eventFilter, onlyShort(documentFilter, settings)] : [];
 }
 
+/**
+ * Per-route configuration for every path but the inference APIs, whose events are JSON objects by definition: Envoy 1.38
+ * to 1.40 crashes when an event is another JSON value, such as `data: null`.
+ */
+export function withoutEventFilter(settings: BootstrapSettings): object {
+  return hasUsageFilters(settings)
+    ? {
+        typed_per_filter_config: {
+          [eventFilterName]: typed('envoy.config.route.v3.FilterConfig', { disabled: true }),
+        },
+      }
+    : {};
+}
+
+function hasUsageFilters({ version }: BootstrapSettings): boolean {
+  return atLeast(version, 1, 38);
+}
+
+const eventFilterName = 'envoy.filters.http.sse_to_metadata';
+
 const eventFilter = extension(
-  'envoy.filters.http.sse_to_metadata',
+  eventFilterName,
   'envoy.extensions.filters.http.sse_to_metadata.v3.SseToMetadata',
   {
     response_rules: {
@@ -86,57 +105,31 @@ function metadataRule([path, key]: Rule): object {
 }
 
 /**
- * The event filter sees only APIs whose events are JSON objects by definition: Envoy 1.38 to 1.40 crashes when an event
- * is another JSON value, such as `data: null`.
- */
-const inferenceStream = matches(
-  { name: 'path', type: 'envoy.type.matcher.v3.HttpRequestHeaderMatchInput', header: ':path' },
-  String.raw`/v1/(chat/completions|completions|responses|messages)(\?.*)?`,
-);
-
-/**
  * The document filter holds a response back until it has it whole, and one that is larger than the connection's buffer
  * becomes a 500. So it sees only those that say they are smaller; a page of embeddings passes it by.
  */
-function shortDocument(settings: BootstrapSettings): object {
+function onlyShort(filter: object, settings: BootstrapSettings): object {
   const digits = Math.floor(Math.log10(connectionBufferBytes(settings)));
-  return matches(
-    {
-      name: 'content-length',
-      type: 'envoy.type.matcher.v3.HttpResponseHeaderMatchInput',
-      header: 'content-length',
-    },
-    `[0-9]{1,${digits}}`,
-  );
-}
-
-interface HeaderInput {
-  readonly name: string;
-  readonly type: string;
-  readonly header: string;
-}
-
-function matches({ name, type, header }: HeaderInput, regex: string): object {
-  return {
+  const isShort = {
     single_predicate: {
-      input: { name, typed_config: typed(type, { header_name: header }) },
-      value_match: { safe_regex: { google_re2: {}, regex } },
+      input: {
+        name: 'content-length',
+        typed_config: typed('envoy.type.matcher.v3.HttpResponseHeaderMatchInput', {
+          header_name: 'content-length',
+        }),
+      },
+      value_match: { safe_regex: { google_re2: {}, regex: `[0-9]{1,${digits}}` } },
     },
   };
-}
-
-function not(predicate: object): object {
-  return { not_matcher: predicate };
-}
-
-function unless(predicate: object, filter: object): object {
   const skip = extension('skip', 'envoy.extensions.filters.common.matcher.action.v3.SkipFilter');
   return extension(
     'envoy.filters.http.match_delegate',
     'envoy.extensions.common.matching.v3.ExtensionWithMatcher',
     {
       extension_config: filter,
-      xds_matcher: { matcher_list: { matchers: [{ predicate, on_match: { action: skip } }] } },
+      xds_matcher: {
+        matcher_list: { matchers: [{ predicate: { not_matcher: isShort }, on_match: { action: skip } }] },
+      },
     },
   );
 }

@@ -1,7 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
-import type { TLSSocket } from 'node:tls';
 import { freePort, startEnvoyRig, until, type EnvoyRig } from '../support/envoy-rig.ts';
 import { json, startFakeEngine } from '../support/fake-engine.ts';
 
@@ -68,26 +67,30 @@ describe('endpointsClusterConfig()', () => {
   });
 
   it('speaks TLS where the endpoint says so: SNI, Host and the expected name are its hostname', async () => {
-    const names: (string | false | null)[] = [];
-    const engine = await startFakeEngine(
-      (response, request) => {
-        names.push((request.socket as TLSSocket).servername, request.headers.host ?? null);
-        json({ tls: true })(response, request);
+    const serverNames = new Set<string>();
+    const key = readFileSync(path.join(tlsFolder, 'engine.key.pem'));
+    const cert = readFileSync(certificate);
+    const engine = await startFakeEngine(json({ tls: true }), {
+      key,
+      cert,
+      SNICallback(name, accept) {
+        serverNames.add(name);
+        accept(null);
       },
-      { key: readFileSync(path.join(tlsFolder, 'engine.key.pem')), cert: readFileSync(certificate) },
-    );
+    });
     const id = `127.0.0.1:${engine.port}`;
     rig.sluice.decide({ kind: 'route', to: id });
 
     rig.endpoints.publish({ port: engine.port, tls: true, hostname: 'engine.test' });
     await rig.untilKnown(id);
     expect(await (await post()).json()).toEqual({ tls: true });
-    expect(names).toEqual(['engine.test', 'engine.test']);
+    expect(engine.requests.map((request) => request.headers.host)).toEqual(['engine.test']);
+    expect([...serverNames]).toEqual(['engine.test']);
 
     rig.endpoints.publish({ port: engine.port, tls: true, hostname: 'other.test' });
     await until(async () => (await rig.admin('/clusters')).includes(`${id}::hostname::other.test`));
     expect((await post()).status).toBe(503);
-    expect(names).toHaveLength(2);
+    expect(engine.requests).toHaveLength(1);
     await engine.stop();
   });
 });

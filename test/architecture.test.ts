@@ -1,0 +1,84 @@
+/** Imports run one way. The table is the one of docs/architecture.md. */
+import { describe, expect, it } from '@jest/globals';
+import { globSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+
+const src = path.resolve(import.meta.dirname, '../src');
+
+/** Room → rooms it may import from, besides itself. A file at the top of src is a room of its own. */
+const mayImport: Readonly<Record<string, readonly string[]>> = {
+  'main.ts': ['cli', 'version.ts'],
+  cli: ['app.ts', 'config', 'discovery', 'envoy', 'engine-sim', 'observability', 'lib'],
+  'app.ts': [
+    'admin',
+    'config',
+    'discovery',
+    'endpoints',
+    'envoy',
+    'extproc',
+    'observability',
+    'request',
+    'scheduling',
+    'lib',
+    'version.ts',
+  ],
+  'version.ts': ['lib'],
+  admin: ['endpoints', 'lib'],
+  config: ['scheduling', 'lib'],
+  discovery: ['endpoints', 'lib'],
+  envoy: ['endpoints', 'lib'],
+  observability: ['request', 'endpoints', 'lib'],
+  extproc: ['request', 'endpoints', 'lib'],
+  request: ['fairness', 'scheduling', 'endpoints', 'lib'],
+  fairness: ['endpoints', 'lib'],
+  scheduling: ['endpoints', 'lib'],
+  endpoints: ['lib'],
+  'engine-sim': ['lib'],
+  lib: [],
+};
+
+interface Import {
+  readonly file: string;
+  readonly specifier: string;
+}
+
+const files = globSync('**/*.ts', { cwd: src });
+
+function imports(file: string): Import[] {
+  const text = readFileSync(path.join(src, file), 'utf8');
+  return [...text.matchAll(/(?:^|\n)(?:import|export)\b[^'";]*?from '([^']+)'|\bimport\('([^']+)'\)/g)].map(
+    (match) => ({
+      file,
+      specifier: match[1] ?? match[2]!,
+    }),
+  );
+}
+
+function room(file: string): string {
+  return file.split(path.sep)[0]!;
+}
+
+describe('imports', () => {
+  it('are found at all', () => {
+    expect(files.flatMap(imports).length).toBeGreaterThan(100);
+  });
+
+  it('run one way', () => {
+    const wrong = files.flatMap(imports).flatMap(({ file, specifier }) => {
+      if (!specifier.startsWith('.')) return [];
+      const from = room(file);
+      const to = room(path.relative(src, path.resolve(src, path.dirname(file), specifier)));
+      return from === to || mayImport[from]?.includes(to) === true ? [] : [`${file} imports ${specifier}`];
+    });
+    expect(wrong).toEqual([]);
+  });
+
+  it('of a plugin are the contract, endpoint types, lib and zod', () => {
+    const wrong = files
+      .filter((file) => file.startsWith('scheduling/plugins/') && !file.endsWith('index.ts'))
+      .flatMap(imports)
+      .filter(({ specifier }) => !/^(\.\.\/plugin\.ts|\.\.\/\.\.\/(endpoints|lib)\/.+|zod)$/.test(specifier))
+      .map(({ file, specifier }) => `${file} imports ${specifier}`);
+    expect(wrong).toEqual([]);
+  });
+});
