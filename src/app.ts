@@ -185,7 +185,9 @@ export async function startServe(options: AppOptions): Promise<App> {
       {
         handle: (exchange) => {
           metrics.exchangeStarted();
-          return handle(exchange);
+          return handle(exchange).catch((error: unknown) =>
+            log.error({ err: error, exchange: exchange.id }, 'Cannot settle an exchange'),
+          );
         },
         accessLog,
         services: [endpointDiscovery],

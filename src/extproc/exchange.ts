@@ -35,7 +35,7 @@ export interface Stream {
 }
 
 /** The header and the metadata key that name the endpoint, by the Gateway API inference extension's protocol. */
-export const destinationKey = 'x-gateway-destination-endpoint';
+const destinationKey = 'x-gateway-destination-endpoint';
 
 type HeadersFrame = Extract<Frame, { kind: 'request-headers' | 'response-headers' }>;
 

@@ -75,7 +75,7 @@ export function createRequestHandler(
       const decision = schedule(request, candidates, record, deps);
       const routedTo = decision.ranked[0];
       ticket.routeTo(routedTo);
-      settle = () => deps.schedule.settled(request, routedTo, learned(record, snapshot));
+      settle = () => deps.schedule.settled(request, routedTo, learned(record, decision, snapshot));
 
       // Route.
       const watch = watchResponse(exchange, { api: record.api, stream: request.stream }, deps, options);
@@ -89,7 +89,7 @@ export function createRequestHandler(
 
       // Observe. Load follows who really serves; it is gone when the exchange ends, not when its log entry comes.
       const head = await watch.head();
-      const serving = head?.servedBy === undefined ? undefined : findEndpoint(snapshot, head.servedBy);
+      const serving = servingEndpoint(head?.servedBy, decision, snapshot);
       if (serving !== undefined) ticket.servedBy(serving);
       await watch.ended();
       ticket.settle();
@@ -212,8 +212,15 @@ function schedule(
       });
 }
 
-function findEndpoint(snapshot: EndpointSnapshot, id: string): Endpoint | undefined {
-  return snapshot.endpoints.find((endpoint) => endpoint.id === id);
+/** Nearly always one of the ranked; Envoy's fallback may have chosen another. */
+function servingEndpoint(
+  id: string | undefined,
+  decision: Decision,
+  snapshot: EndpointSnapshot,
+): Endpoint | undefined {
+  if (id === undefined) return undefined;
+  const serves = (endpoint: Endpoint): boolean => endpoint.id === id;
+  return decision.ranked.find(serves) ?? snapshot.endpoints.find(serves);
 }
 
 function complete(record: ExchangeRecord, outcome: ResponseOutcome, endedAtMs: number): void {
@@ -242,9 +249,9 @@ function refuse(exchange: Exchange, record: ExchangeRecord, error: unknown, deps
   exchange.reply(rejectionReply(rejection, record.api));
 }
 
-function learned(record: ExchangeRecord, snapshot: EndpointSnapshot): Outcome {
+function learned(record: ExchangeRecord, decision: Decision, snapshot: EndpointSnapshot): Outcome {
   return {
-    servedBy: record.servedBy === undefined ? undefined : findEndpoint(snapshot, record.servedBy),
+    servedBy: servingEndpoint(record.servedBy, decision, snapshot),
     completed: record.outcome === 'completed',
     ttftMs: record.ttftMs,
     durationMs: record.durationMs,

@@ -3,7 +3,7 @@
  * entry, or the response body as it passes.
  */
 import type { Clock } from '../lib/clock.ts';
-import type { AccessLog, AccessLogEntry } from './access-log.ts';
+import type { AccessLog, AccessLogClaim, AccessLogEntry } from './access-log.ts';
 import type { Exchange, ExchangeEnd, ResponseHead } from './exchange.ts';
 import type { OutcomeKind } from './exchange-record.ts';
 import type { Api } from './parsed-request.ts';
@@ -65,7 +65,7 @@ export function watchResponse(
     request.api !== undefined &&
     request.api !== 'by-model' &&
     (options.mode === 'streamed' || (options.mode === 'auto' && (!trustLog || sampled)));
-  const claim = options.mode === 'none' ? undefined : deps.accessLog.claim(exchange.id);
+  let claim: AccessLogClaim | undefined;
   let head: ResponseHead | undefined;
   let reader: UsageReader | undefined;
   let firstTokenAtMs: number | undefined;
@@ -74,6 +74,7 @@ export function watchResponse(
 
   return {
     async head() {
+      if (options.mode !== 'none') claim = deps.accessLog.claim(exchange.id);
       head = await exchange.responseHead();
       return head;
     },

@@ -116,7 +116,7 @@ function runExchange(
       te: 'trailers',
     });
     let answers = 0;
-    let buffered = emptyBuffer;
+    let buffered: Buffer = emptyBuffer;
     stream.write(requestHeaders);
     stream.on('data', (data: Buffer) => {
       buffered = buffered.length === 0 ? data : Buffer.concat([buffered, data]);

@@ -1,7 +1,14 @@
 /** HTTP as a test wants to say it: any path, method, header list and body, on a connection of its own. */
-import { once } from 'node:events';
-import { request, type Agent, type ClientRequest, type IncomingHttpHeaders, type IncomingMessage } from 'node:http';
+import {
+  request,
+  type Agent,
+  type ClientRequest,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+} from 'node:http';
 import { connect } from 'node:net';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
 
 export interface Sent {
   /** Default POST. */
@@ -53,11 +60,12 @@ export function startRequest(port: number, sent: Sent): ClientRequest {
     outgoing.end(body);
     return outgoing;
   }
-  void (async () => {
-    for (const chunk of body) if (!outgoing.write(chunk) && !outgoing.destroyed) await Promise.race([once(outgoing, 'drain'), once(outgoing, 'close')]);
-    if (trailers !== undefined) outgoing.addTrailers(trailers);
-    outgoing.end();
-  })().catch(() => undefined);
+  void pipeline(Readable.from(body), outgoing, { end: false })
+    .then(() => {
+      if (trailers !== undefined) outgoing.addTrailers(trailers);
+      outgoing.end();
+    })
+    .catch(() => undefined);
   return outgoing;
 }
 

@@ -1,7 +1,7 @@
 /** A real Envoy with the generated bootstrap, between a client in the test and engines in the test. */
 import { createServer } from 'node:net';
 import { envoyBootstrap, type BootstrapOptions } from '../../../src/envoy/bootstrap.ts';
-import { createEnvoySupervisor } from '../../../src/envoy/supervisor.ts';
+import { createEnvoySupervisor, type EnvoySupervisor } from '../../../src/envoy/supervisor.ts';
 import { parseEnvoyVersion } from '../../../src/envoy/version.ts';
 import { systemClock } from '../../../src/lib/clock.ts';
 import { envoyBinary } from '../../support/envoy.ts';
@@ -14,6 +14,7 @@ export interface EnvoyRig {
   readonly port: number;
   readonly endpoints: FakeEndpoints;
   readonly sluice: ScriptedSluice;
+  readonly envoy: EnvoySupervisor;
   /** Lines of Envoy's access log on standard output. */
   readonly accessLogLines: readonly string[];
   /** A page of Envoy's admin interface. */
@@ -78,6 +79,7 @@ export async function startEnvoyRig({
     port: listen.port,
     endpoints,
     sluice,
+    envoy,
     accessLogLines,
     admin: askAdmin,
     untilKnown,

@@ -1,0 +1,106 @@
+import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { execFile } from 'node:child_process';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { promisify } from 'node:util';
+import { parse } from 'yaml';
+import { envoyConfigCommand } from '../../src/cli/envoy-config.ts';
+import { envoyBinary, testedEnvoyVersions } from '../support/envoy.ts';
+
+let printed: string;
+
+beforeEach(() => {
+  printed = '';
+  jest.spyOn(process.stdout, 'write').mockImplementation((text) => {
+    printed += String(text);
+    return true;
+  });
+});
+
+afterEach(() => {
+  jest.restoreAllMocks();
+});
+
+async function run(...args: string[]): Promise<string> {
+  let complaint = '';
+  const command = envoyConfigCommand()
+    .exitOverride()
+    .configureOutput({ writeErr: (text) => (complaint += text) });
+  try {
+    await command.parseAsync(args, { from: 'user' });
+    return printed;
+  } catch {
+    return complaint;
+  }
+}
+
+describe('envoyConfigCommand()', () => {
+  it.each(testedEnvoyVersions)('prints YAML that Envoy %s accepts as a file', async (version) => {
+    const folder = await mkdtemp(path.join(tmpdir(), 'sluice-test-'));
+    try {
+      const file = path.join(folder, 'envoy.yaml');
+      await writeFile(file, await run('--envoy-version', version));
+      const { stdout } = await promisify(execFile)(await envoyBinary(version), [
+        '--mode',
+        'validate',
+        '-c',
+        file,
+        '-l',
+        'error',
+      ]);
+      expect(stdout).toContain('OK');
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+
+  it('says the same in JSON', async () => {
+    const yaml: unknown = parse(await run('--listen', '127.0.0.1:8080'));
+    printed = '';
+    expect(JSON.parse(await run('--listen', '127.0.0.1:8080', '--format', 'json'))).toEqual(yaml);
+  });
+
+  it('puts its options where they belong', async () => {
+    const text = await run(
+      ...['--listen', '[::1]:8080', '--ext-proc', 'unix:/run/sluice.sock', '--admin-port', '9999'],
+      ...[
+        '--max-body',
+        '1MiB',
+        '--max-message-timeout',
+        '2m',
+        '--retries',
+        '1',
+        '--per-try-idle-timeout',
+        '30s',
+      ],
+      ...['--engine-ca', '/ca.pem', '--health-path', '/ready', '--trusted-hops', '1', '--access-log', 'off'],
+    );
+    for (const expected of [
+      'address: ::1',
+      'path: /run/sluice.sock',
+      'port_value: 9999',
+      'request_body_buffer_limit: 1048576',
+      'max_message_timeout: 120s',
+      'num_retries: 1',
+      'per_try_idle_timeout: 30s',
+      'filename: /ca.pem',
+      'path: /ready',
+      'xff_num_trusted_hops: 1',
+    ]) {
+      expect(text).toContain(expected);
+    }
+    expect(text).not.toContain('StdoutAccessLog');
+  });
+
+  it.each([
+    [['--listen', 'nowhere'], 'Cannot use address "nowhere": expected host:port'],
+    [['--listen', 'unix:/a'], 'Clients connect over TCP: expected host:port'],
+    [['--envoy-version', 'new'], 'Cannot read Envoy version "new"'],
+    [['--max-body', 'big'], '"big" is not a size'],
+    [['--retries', '-1'], 'Expected a whole number from 0 to 10.'],
+    [['--idle-timeout', 'long'], '"long" is not a duration'],
+  ])('refuses %j', async (args, message) => {
+    expect(await run(...args)).toContain(message);
+  });
+});
