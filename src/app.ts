@@ -26,7 +26,7 @@ import { createEnvoySupervisor } from './envoy/supervisor.ts';
 import { createAccessLog } from './extproc/access-log.ts';
 import { startExtProcServer, type ExtProcServer } from './extproc/server.ts';
 import { systemClock as clock } from './lib/clock.ts';
-import { countExchange, logExchange } from './observability/exchange-report.ts';
+import { countExchange, createExchangeLog } from './observability/exchange-report.ts';
 import { createLogger, type Logger } from './observability/log.ts';
 import { createMetrics } from './observability/metrics.ts';
 import { createPathMatcher } from './request/api-paths.ts';
@@ -120,6 +120,7 @@ export async function startServe(options: AppOptions): Promise<App> {
       onEntry: (result) => metrics.accessLogEntry(result),
     },
   );
+  const logExchange = createExchangeLog(log);
   const handle = createRequestHandler(
     {
       clock,
@@ -135,7 +136,7 @@ export async function startServe(options: AppOptions): Promise<App> {
       }),
       onExchange: (record) => {
         countExchange(metrics, record, store.snapshot);
-        if (config.log.access) logExchange(log, record);
+        if (config.log.access) logExchange(record);
       },
       onFailure: (record, error) =>
         log.error({ err: error, exchange: record.id }, 'Cannot handle an exchange'),

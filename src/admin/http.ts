@@ -62,7 +62,7 @@ export function createAdminServer({
       send(response, problem(405, `method ${request.method ?? ''} is not allowed`), headOnly);
       return;
     }
-    const url = URL.parse(request.url ?? '/', 'http://admin');
+    const url = URL.parse(`http://admin${request.url ?? '/'}`);
     const path = url?.pathname ?? '';
     const route = table.get(path);
     if (url === null || route === undefined) {

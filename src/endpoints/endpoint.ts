@@ -84,7 +84,7 @@ export interface EndpointSnapshot {
   /** Grows by one with every published snapshot. */
   readonly generation: number;
   readonly endpoints: readonly Endpoint[];
-  /** Endpoints that are not unhealthy, by every model or adapter name they serve. */
+  /** Endpoints whose engine answered and is not unhealthy since, by every model or adapter name they serve. */
   readonly readyByModel: ReadonlyMap<string, readonly Endpoint[]>;
   /** Every model name that some endpoint serves, healthy or not. */
   readonly models: ReadonlySet<string>;

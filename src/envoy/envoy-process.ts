@@ -1,12 +1,15 @@
 /** One run of Envoy: started, read line by line, ended. */
 import { spawn, type ChildProcess } from 'node:child_process';
+import path from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Clock } from '../lib/clock.ts';
 import { logFormatArguments, parseEnvoyLine, tellingLine, type EnvoyLine } from './envoy-output.ts';
 import type { EnvoyLog } from './log.ts';
+import { guardAgainstOrphan } from './orphan-guard.ts';
 
 export interface EnvoyProcessOptions {
   readonly bin: string;
+  /** In a folder of its own, which goes when this process does. */
   readonly configFile: string;
   /** Worker threads; default: one per hardware thread. */
   readonly concurrency?: number | undefined;
@@ -50,10 +53,11 @@ export function startEnvoyProcess(
       '--disable-hot-restart',
       ...(concurrency === undefined ? [] : ['--concurrency', String(concurrency)]),
     ],
-    // A process group of its own: Ctrl-C at the terminal must reach Envoy through us, after draining. It still dies
-    // with us: Envoy asks the kernel for a SIGTERM at its parent's death.
+    // A process group of its own: Ctrl-C at the terminal must reach Envoy through us, after draining.
     { stdio: ['ignore', 'pipe', 'pipe'], detached: true },
   );
+  const release =
+    child.pid === undefined ? undefined : guardAgainstOrphan(child.pid, path.dirname(configFile));
   createInterface({ input: child.stdout }).on('line', onAccessLogLine);
   createInterface({ input: child.stderr }).on('line', (text) => {
     const line = parseEnvoyLine(text);
@@ -63,6 +67,7 @@ export function startEnvoyProcess(
 
   const ended = new Promise<string>((resolve) => {
     child.once('error', (error) => resolve(`Cannot start Envoy "${bin}": ${error.message}`));
+    child.once('exit', () => release?.());
     // `close`, not `exit`: the last lines are often the telling ones.
     child.once('close', (code, signal) =>
       resolve(tellingLine(lines) ?? `Envoy ended with ${signal ?? `exit code ${String(code)}`}`),

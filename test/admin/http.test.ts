@@ -13,7 +13,11 @@ afterEach(async () => {
 
 const boom = new Error('secret detail');
 const routes: readonly AdminRoute[] = [
-  { path: '/json', description: 'An <object>', answer: (query) => ({ status: 200, body: { n: query.get('n') } }) },
+  {
+    path: '/json',
+    description: 'An <object>',
+    answer: (query) => ({ status: 200, body: { n: query.get('n') } }),
+  },
   { path: '/text', description: 'Text', answer: async () => ({ status: 503, body: 'busy\n' }) },
   {
     path: '/boom',
@@ -55,7 +59,11 @@ describe('createAdminServer()', () => {
 
   it('answers HEAD without a body', async () => {
     const answer = await fetch(`${await create().start()}/json`, { method: 'HEAD' });
-    expect([answer.status, answer.headers.get('content-length'), await answer.text()]).toEqual([200, '16', '']);
+    expect([answer.status, answer.headers.get('content-length'), await answer.text()]).toEqual([
+      200,
+      '16',
+      '',
+    ]);
   });
 
   it.each(['POST', 'PUT', 'DELETE', 'OPTIONS'])('refuses %s', async (method) => {

@@ -4,12 +4,19 @@
  */
 import http2 from 'node:http2';
 import { encode } from '../support/proto.ts';
+import { counter } from './prompts.ts';
 
 export interface LoadOptions {
-  readonly port: number;
-  readonly bodies: readonly Buffer[];
+  /** `host:port` of the server. */
+  readonly target: string;
+  /** A request body that has `counter` in it: each exchange writes its own number there. */
+  readonly body: Buffer;
+  /** The number of the first exchange. */
+  readonly firstNumber: number;
   readonly concurrency: number;
+  /** The load ends at whichever comes first. */
   readonly exchanges: number;
+  readonly durationMs: number;
   /** Response body chunks per exchange that the server asked to see; 0 where it did not. */
   readonly responseChunks: number;
 }
@@ -24,35 +31,39 @@ const requestType = 'envoy.service.ext_proc.v3.ProcessingRequest';
 
 /** Runs the load to its end. */
 export async function exchangeLoad(options: LoadOptions): Promise<LoadResult> {
-  const session = http2.connect(`http://127.0.0.1:${options.port}`, { settings: { initialWindowSize: 4 << 20 } });
+  const session = http2.connect(`http://${options.target}`, { settings: { initialWindowSize: 4 << 20 } });
   await new Promise((resolve, reject) => {
     session.once('connect', resolve);
     session.once('error', reject);
   });
   session.setLocalWindowSize(32 << 20);
-  const bodies = options.bodies.map((body) => grpcFrame(encode(requestType, { requestBody: { body, endOfStream: true } })));
-  const chunk = grpcFrame(encode(requestType, { responseBody: { body: sseChunk } }));
-  const lastChunk = grpcFrame(encode(requestType, { responseBody: { body: sseEnd, endOfStream: true } }));
+  const template = grpcFrame(encode(requestType, { requestBody: { body: options.body, endOfStream: true } }));
+  const numberAt = template.indexOf(counter);
+  if (numberAt < 0) throw new Error('Cannot make prompts unique: the body has no counter');
   let started = 0;
   let failed = 0;
   const startMs = performance.now();
+  const endMs = startMs + options.durationMs;
   await Promise.all(
     Array.from({ length: options.concurrency }, async () => {
-      while (started < options.exchanges) {
-        const body = bodies[started++ % bodies.length]!;
-        if (!(await runExchange(session, body, chunk, lastChunk, options.responseChunks))) failed++;
+      while (started < options.exchanges && performance.now() < endMs) {
+        const body = Buffer.from(template);
+        body.write(String(options.firstNumber + started++).padStart(counter.length, '0'), numberAt, 'latin1');
+        if (!(await runExchange(session, body, options.responseChunks))) failed++;
       }
     }),
   );
   const seconds = (performance.now() - startMs) / 1000;
   session.close();
-  return { exchanges: options.exchanges, failed, seconds };
+  return { exchanges: started, failed, seconds };
 }
 
 const sseChunk = Buffer.from(
   `data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":{"content":"token text "},"finish_reason":null}]}\n\n${' '.repeat(80)}`,
 );
 const sseEnd = Buffer.from('data: [DONE]\n\n');
+const chunk = grpcFrame(encode(requestType, { responseBody: { body: sseChunk } }));
+const lastChunk = grpcFrame(encode(requestType, { responseBody: { body: sseEnd, endOfStream: true } }));
 
 function headerMap(fields: Record<string, string>): object {
   return { headers: Object.entries(fields).map(([key, value]) => ({ key, rawValue: Buffer.from(value) })) };
@@ -82,30 +93,47 @@ const requestHeaders = grpcFrame(
         'x-stainless-async': 'false',
       }),
     },
-    attributes: { 'envoy.filters.http.ext_proc': { fields: { 'source.address': { stringValue: '10.1.2.3:41234' } } } },
+    attributes: {
+      'envoy.filters.http.ext_proc': { fields: { 'source.address': { stringValue: '10.1.2.3:41234' } } },
+    },
     protocolConfig: { requestBodyMode: 'BUFFERED' },
   }),
 );
 
-const responseHeaders = grpcFrame(
-  encode(requestType, {
-    responseHeaders: {
-      headers: headerMap({ ':status': '200', 'content-type': 'text/event-stream; charset=utf-8', server: 'uvicorn' }),
-    },
-    attributes: {
-      'envoy.filters.http.ext_proc': {
-        fields: { 'upstream.address': { stringValue: '127.0.0.1:9100' }, 'upstream.request_attempt_count': { numberValue: 1 } },
-      },
-    },
-  }),
-);
+/** The response of an engine, by its address: Envoy says who served, and that is who was chosen. */
+const responseHeaders = new Map<string, Buffer>();
+
+function responseHeadersFrom(address: string): Buffer {
+  let frame = responseHeaders.get(address);
+  if (frame === undefined) {
+    frame = grpcFrame(
+      encode(requestType, {
+        responseHeaders: {
+          headers: headerMap({
+            ':status': '200',
+            'content-type': 'text/event-stream; charset=utf-8',
+            server: 'uvicorn',
+          }),
+        },
+        attributes: {
+          'envoy.filters.http.ext_proc': {
+            fields: {
+              'upstream.address': { stringValue: address },
+              'upstream.request_attempt_count': { numberValue: 1 },
+            },
+          },
+        },
+      }),
+    );
+    responseHeaders.set(address, frame);
+  }
+  return frame;
+}
 
 /** Sends the head, the body at its answer, the response at the body's answer, and half-closes at the last answer. */
 function runExchange(
   session: http2.ClientHttp2Session,
   body: Buffer,
-  chunk: Buffer,
-  lastChunk: Buffer,
   responseChunks: number,
 ): Promise<boolean> {
   return new Promise((resolve) => {
@@ -116,26 +144,44 @@ function runExchange(
       te: 'trailers',
     });
     let answers = 0;
-    let buffered: Buffer = emptyBuffer;
+    let buffered = emptyBuffer;
+    let served = true;
     stream.write(requestHeaders);
     stream.on('data', (data: Buffer) => {
       buffered = buffered.length === 0 ? data : Buffer.concat([buffered, data]);
       while (buffered.length >= 5 && buffered.length >= 5 + buffered.readUInt32BE(1)) {
-        buffered = buffered.subarray(5 + buffered.readUInt32BE(1));
+        const end = 5 + buffered.readUInt32BE(1);
         answers++;
         if (answers === 1) stream.write(body);
-        else if (answers === 2) stream.write(responseHeaders);
-        else if (answers === 3 + responseChunks) stream.end();
+        else if (answers === 2) {
+          const address = destination(buffered.subarray(0, end));
+          served = address !== undefined;
+          if (address === undefined) stream.end();
+          else stream.write(responseHeadersFrom(address));
+        } else if (answers === 3 + responseChunks) stream.end();
         else if (answers === 2 + responseChunks) stream.write(lastChunk);
         else stream.write(chunk);
+        buffered = buffered.subarray(end);
       }
     });
     stream.on('error', () => resolve(false));
-    stream.on('close', () => resolve(answers === 3 + responseChunks));
+    stream.on('close', () => resolve(served && answers === 3 + responseChunks));
   });
 }
 
 const emptyBuffer = Buffer.alloc(0);
+const destinationHeader = 'x-gateway-destination-endpoint';
+
+/** The first of the addresses that an answer names, or undefined for a refusal. */
+function destination(answer: Buffer): string | undefined {
+  const name = answer.indexOf(destinationHeader);
+  if (name < 0) return undefined;
+  // After the name: the tag of raw_value, the length of the value, the value.
+  const at = name + destinationHeader.length;
+  const list = answer.toString('latin1', at + 2, at + 2 + answer[at + 1]!);
+  const comma = list.indexOf(',');
+  return comma < 0 ? list : list.slice(0, comma);
+}
 
 function grpcFrame(message: Buffer): Buffer {
   const frame = Buffer.allocUnsafe(5 + message.length);

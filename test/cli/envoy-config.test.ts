@@ -6,7 +6,7 @@ import path from 'node:path';
 import { promisify } from 'node:util';
 import { parse } from 'yaml';
 import { envoyConfigCommand } from '../../src/cli/envoy-config.ts';
-import { envoyBinary, testedEnvoyVersions } from '../support/envoy.ts';
+import { downloadTimeoutMs, envoyBinary, testedEnvoyVersions } from '../support/envoy.ts';
 
 let printed: string;
 
@@ -36,24 +36,28 @@ async function run(...args: string[]): Promise<string> {
 }
 
 describe('envoyConfigCommand()', () => {
-  it.each(testedEnvoyVersions)('prints YAML that Envoy %s accepts as a file', async (version) => {
-    const folder = await mkdtemp(path.join(tmpdir(), 'sluice-test-'));
-    try {
-      const file = path.join(folder, 'envoy.yaml');
-      await writeFile(file, await run('--envoy-version', version));
-      const { stdout } = await promisify(execFile)(await envoyBinary(version), [
-        '--mode',
-        'validate',
-        '-c',
-        file,
-        '-l',
-        'error',
-      ]);
-      expect(stdout).toContain('OK');
-    } finally {
-      await rm(folder, { recursive: true });
-    }
-  });
+  it.each(testedEnvoyVersions)(
+    'prints YAML that Envoy %s accepts as a file',
+    async (version) => {
+      const folder = await mkdtemp(path.join(tmpdir(), 'sluice-test-'));
+      try {
+        const file = path.join(folder, 'envoy.yaml');
+        await writeFile(file, await run('--envoy-version', version));
+        const { stdout } = await promisify(execFile)(await envoyBinary(version), [
+          '--mode',
+          'validate',
+          '-c',
+          file,
+          '-l',
+          'error',
+        ]);
+        expect(stdout).toContain('OK');
+      } finally {
+        await rm(folder, { recursive: true });
+      }
+    },
+    downloadTimeoutMs,
+  );
 
   it('says the same in JSON', async () => {
     const yaml: unknown = parse(await run('--listen', '127.0.0.1:8080'));

@@ -1,4 +1,4 @@
-import { describe, expect, it } from '@jest/globals';
+import { describe, expect, it, jest } from '@jest/globals';
 import { installEnvoyCommand } from '../../src/cli/install-envoy.ts';
 
 async function complaint(...args: string[]): Promise<string> {
@@ -18,8 +18,9 @@ describe('installEnvoyCommand()', () => {
   });
 
   it('passes on what stands in the way', async () => {
-    expect(await complaint('--version', '1.2.3', '--python', 'no-such-python')).toContain(
-      'error: Cannot install Envoy: "no-such-python" is not on PATH',
-    );
+    const write = jest.spyOn(process.stdout, 'write').mockReturnValue(true);
+    const text = await complaint('--version', '1.2.3', '--python', 'no-such-python');
+    write.mockRestore();
+    expect(text).toContain('error: Cannot install Envoy: "no-such-python" is not on PATH');
   });
 });

@@ -69,8 +69,22 @@ describe('createStaticDiscovery()', () => {
     await start('http://10.0.0.1:8000,https://[fd00::1]', 'm,n');
     expect(asked).toEqual([]);
     expect(targets).toEqual([
-      { id: '10.0.0.1:8000', address: '10.0.0.1', port: 8000, tls: false, hostname: undefined, configuredModels: ['m'] },
-      { id: '[fd00::1]:443', address: 'fd00::1', port: 443, tls: true, hostname: undefined, configuredModels: ['n'] },
+      {
+        id: '10.0.0.1:8000',
+        address: '10.0.0.1',
+        port: 8000,
+        tls: false,
+        hostname: undefined,
+        configuredModels: ['m'],
+      },
+      {
+        id: '[fd00::1]:443',
+        address: 'fd00::1',
+        port: 443,
+        tls: true,
+        hostname: undefined,
+        configuredModels: ['n'],
+      },
     ]);
   });
 
@@ -115,7 +129,11 @@ describe('createStaticDiscovery()', () => {
     await pass(500);
     expect(asked).toHaveLength(4);
     expect(published.at(-1)).toEqual(['10.0.0.1:8000']);
-    const failing = { name: 'engines', addresses: ['10.0.0.1'], problem: 'Cannot resolve "engines": no such name' };
+    const failing = {
+      name: 'engines',
+      addresses: ['10.0.0.1'],
+      problem: 'Cannot resolve "engines": no such name',
+    };
     expect(discovery.status()).toEqual([failing]);
     expect(changes).toEqual([failing]);
     answers.set('engines', ['10.0.0.1']);
@@ -126,7 +144,9 @@ describe('createStaticDiscovery()', () => {
   it('starts with names that cannot be resolved yet and asks again soon', async () => {
     await start('http://late:8000,http://10.0.0.9:8000');
     expect(published).toEqual([['10.0.0.9:8000']]);
-    expect(discovery.status()).toMatchObject([{ name: 'late', addresses: [], problem: 'Cannot resolve "late": no such name' }]);
+    expect(discovery.status()).toMatchObject([
+      { name: 'late', addresses: [], problem: 'Cannot resolve "late": no such name' },
+    ]);
     answers.set('late', ['10.0.0.1']);
     await pass(250);
     expect(published.at(-1)).toEqual(['10.0.0.1:8000', '10.0.0.9:8000']);

@@ -1,6 +1,10 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
 import { endpointId, type EndpointTarget, type EngineMetrics } from '../../src/endpoints/endpoint.ts';
-import { createEndpointStore, type EndpointChange, type EndpointStore } from '../../src/endpoints/endpoint-store.ts';
+import {
+  createEndpointStore,
+  type EndpointChange,
+  type EndpointStore,
+} from '../../src/endpoints/endpoint-store.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 
 let clock: FakeClock;
@@ -53,7 +57,12 @@ const metrics: EngineMetrics = {
 
 describe('createEndpointStore()', () => {
   it('starts with an empty snapshot', () => {
-    expect(store.snapshot).toEqual({ generation: 0, endpoints: [], readyByModel: new Map(), models: new Set() });
+    expect(store.snapshot).toEqual({
+      generation: 0,
+      endpoints: [],
+      readyByModel: new Map(),
+      models: new Set(),
+    });
   });
 
   it('adds endpoints that are not ready before their first answer', () => {

@@ -1,12 +1,16 @@
 import { describe, expect, it } from '@jest/globals';
-import { advanceHistory, type EngineHistory, type EngineProgress } from '../../src/endpoints/engine-history.ts';
+import {
+  advanceHistory,
+  type EngineHistory,
+  type EngineProgress,
+} from '../../src/endpoints/engine-history.ts';
 import type { EngineReading } from '../../src/endpoints/engine-metrics.ts';
 
 const maxAgeMs = 60_000;
 
 type Totals = readonly [sum: number, count: number] | undefined;
 
-function reading(ttft: Totals, tpot: Totals = undefined, processStart?: number): EngineReading {
+function reading(ttft: Totals, tpot?: Totals, processStart?: number): EngineReading {
   const histogram = (totals: Totals) => totals && { sum: totals[0], count: totals[1] };
   return {
     waiting: 0,
@@ -33,7 +37,11 @@ const restarts = (progress: readonly EngineProgress[]) => progress.map(({ restar
 
 describe('advanceHistory()', () => {
   it('takes the mean of what was observed between two readings', () => {
-    const progress = run(reading([100, 50], [10, 1000]), reading([101, 54], [12, 1100]), reading([104, 56], [12.5, 1110]));
+    const progress = run(
+      reading([100, 50], [10, 1000]),
+      reading([101, 54], [12, 1100]),
+      reading([104, 56], [12.5, 1110]),
+    );
     expect(ttfts(progress)).toEqual([undefined, 0.25, 1.5]);
     expect(progress.map(({ tpotSeconds }) => tpotSeconds)).toEqual([undefined, 0.02, 0.05]);
     expect(restarts(progress)).toEqual([false, false, false]);
@@ -87,6 +95,10 @@ describe('advanceHistory()', () => {
   });
 
   it('ignores sums that make no sense', () => {
-    expect(ttfts(run(reading([5, 5]), reading([5, 7]), reading([4, 9])))).toEqual([undefined, undefined, undefined]);
+    expect(ttfts(run(reading([5, 5]), reading([5, 7]), reading([4, 9])))).toEqual([
+      undefined,
+      undefined,
+      undefined,
+    ]);
   });
 });

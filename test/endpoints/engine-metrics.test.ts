@@ -68,7 +68,10 @@ describe('createEnginePageReader()', () => {
     ],
     [
       'the mean per request where nothing finer exists',
-      ['vllm:request_time_per_output_token_seconds_sum 3', 'vllm:request_time_per_output_token_seconds_count 30'],
+      [
+        'vllm:request_time_per_output_token_seconds_sum 3',
+        'vllm:request_time_per_output_token_seconds_count 30',
+      ],
       { tpot: { sum: 3, count: 30 } },
     ],
     [
@@ -90,7 +93,11 @@ describe('createEnginePageReader()', () => {
         tpot: { sum: 1, count: 50 },
       },
     ],
-    ['SGLang with underscores', ['sglang_num_running_reqs 2', 'sglang_token_usage 0.1'], { running: 2, kvCacheUsage: 0.1 }],
+    [
+      'SGLang with underscores',
+      ['sglang_num_running_reqs 2', 'sglang_token_usage 0.1'],
+      { running: 2, kvCacheUsage: 0.1 },
+    ],
   ];
   it.each(generations)('reads %s', (_name, samples, expected) => {
     expect(read(lines(...samples))).toEqual({ ...nothing, ...expected });
@@ -111,7 +118,11 @@ describe('createEnginePageReader()', () => {
   });
 
   it('leaves undefined what is not a finite number, and keeps values in their range', () => {
-    const page = lines('vllm:num_requests_running NaN', 'vllm:num_requests_waiting -2', 'vllm:kv_cache_usage_perc 1.3');
+    const page = lines(
+      'vllm:num_requests_running NaN',
+      'vllm:num_requests_waiting -2',
+      'vllm:kv_cache_usage_perc 1.3',
+    );
     expect(read(page)).toEqual({ ...nothing, waiting: 0, kvCacheUsage: 1 });
   });
 

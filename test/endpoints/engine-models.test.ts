@@ -6,7 +6,14 @@ describe('parseModels()', () => {
     const body = JSON.stringify({
       object: 'list',
       data: [
-        { id: 'base', object: 'model', root: '/models/base', parent: null, max_model_len: 8192, permission: [] },
+        {
+          id: 'base',
+          object: 'model',
+          root: '/models/base',
+          parent: null,
+          max_model_len: 8192,
+          permission: [],
+        },
         { id: 'adapter', object: 'model', parent: 'base' },
       ],
     });

@@ -45,7 +45,8 @@ describe('createSampleScanner()', () => {
   });
 
   it('tells wanted names apart, short ones too', () => {
-    const page = 'up 1\nvllm:num_requests_waiting 2\nupper 9\nprocess_start_time_seconds 1.7e9\nup{job="x"} 3\nu 4';
+    const page =
+      'up 1\nvllm:num_requests_waiting 2\nupper 9\nprocess_start_time_seconds 1.7e9\nup{job="x"} 3\nu 4';
     expect(scan(page)).toEqual([
       ['up', 1],
       ['vllm:num_requests_waiting', 2],
@@ -55,12 +56,31 @@ describe('createSampleScanner()', () => {
   });
 
   it('reads what was written, among anything else (property)', () => {
-    const labelValue = fc.string({ unit: fc.constantFrom('a', '}', '{', '"', '\\', ' ', ',', '=', '#', 'é', '\n') });
-    const labels = fc.dictionary(fc.constantFrom('engine', 'model_name', 'le'), labelValue, { noNullPrototype: true });
+    const labelValue = fc.string({
+      unit: fc.constantFrom('a', '}', '{', '"', '\\', ' ', ',', '=', '#', 'é', '\n'),
+    });
+    const labels = fc.dictionary(fc.constantFrom('engine', 'model_name', 'le'), labelValue, {
+      noNullPrototype: true,
+    });
     const name = fc.constantFrom(...names, 'vllm:num_requests_runnin', 'vllm:other_total', 'up_bucket');
     const value = fc.double({ noNaN: true });
-    const sample = fc.record({ name, labels, value, tail: fc.constantFrom('', ' 1395066363000', ' # {a="}"} 1') });
-    const noise = fc.constantFrom('', '# HELP up 1', '# TYPE up gauge', '   ', 'garbage{', '{} 1', 'up{', 'up', '\u0000');
+    const sample = fc.record({
+      name,
+      labels,
+      value,
+      tail: fc.constantFrom('', ' 1395066363000', ' # {a="}"} 1'),
+    });
+    const noise = fc.constantFrom(
+      '',
+      '# HELP up 1',
+      '# TYPE up gauge',
+      '   ',
+      'garbage{',
+      '{} 1',
+      'up{',
+      'up',
+      '\u0000',
+    );
     const ends = fc.constantFrom('\n', '\r\n');
     fc.assert(
       fc.property(fc.array(fc.oneof(sample, noise)), ends, (lines, end) => {
@@ -76,7 +96,12 @@ describe('createSampleScanner()', () => {
 
   it('survives any bytes (property)', () => {
     const bytes = fc.uint8Array({ maxLength: 300 });
-    const pieces = fc.array(fc.oneof(bytes, fc.constantFrom(...names, '{', '}', '"', '\\', '\n', ' 1').map((s) => Buffer.from(s))));
+    const pieces = fc.array(
+      fc.oneof(
+        bytes,
+        fc.constantFrom(...names, '{', '}', '"', '\\', '\n', ' 1').map((s) => Buffer.from(s)),
+      ),
+    );
     fc.assert(
       fc.property(pieces, (parts) => {
         for (const [name] of scan(Buffer.concat(parts))) expect(names).toContain(name);
@@ -94,8 +119,15 @@ interface Line {
 }
 
 function render({ name, labels, value, tail }: Line): string {
-  const escaped = (text: string) => text.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n');
+  const escaped = (text: string) =>
+    text.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n');
   const pairs = Object.entries(labels).map(([label, text]) => `${label}="${escaped(text)}"`);
-  const number = Number.isFinite(value) ? (Object.is(value, -0) ? '-0' : String(value)) : value > 0 ? '+Inf' : '-Inf';
+  const number = Number.isFinite(value)
+    ? Object.is(value, -0)
+      ? '-0'
+      : String(value)
+    : value > 0
+      ? '+Inf'
+      : '-Inf';
   return `${name}${pairs.length > 0 ? `{${pairs.join(',')}}` : ''} ${number}${tail}`;
 }

@@ -97,7 +97,11 @@ describe('createScraper()', () => {
     await firstProbe();
     expect(only().health).toEqual({ kind: 'healthy' });
     expect([...store.snapshot.readyByModel.keys()]).toEqual(['base', 'adapter']);
-    expect(only().listedModels?.get('adapter')).toEqual({ id: 'adapter', parent: 'base', maxModelLen: undefined });
+    expect(only().listedModels?.get('adapter')).toEqual({
+      id: 'adapter',
+      parent: 'base',
+      maxModelLen: undefined,
+    });
     expect(only().listedModels?.get('base')?.maxModelLen).toBe(4096);
     expect(only().metrics).toEqual({
       takenAtMs: 50,
@@ -214,16 +218,19 @@ describe('createScraper()', () => {
     ['a page of something else', 200, 'node_load1 0.5\n', 'GET /metrics is not a metrics page of an engine'],
     ['a huge page', 200, Buffer.alloc(9 << 20, 'x'), 'GET /metrics answered too many bytes'],
   ];
-  it.each(pagesWithoutMetrics)('keeps an engine ready whose metrics page is %s', async (_name, status, body, problem) => {
-    const target = await engine();
-    target.page(body, status);
-    const endpoint = await watch(target);
-    await probe();
-    expect(endpoint.health.kind).toBe('healthy');
-    expect(endpoint.metrics).toBeUndefined();
-    expect(scraper?.status(endpoint)).toEqual({ metricsProblem: problem, modelsProblem: undefined });
-    expect(scrapes).toEqual(['bad-page', 'bad-page']);
-  });
+  it.each(pagesWithoutMetrics)(
+    'keeps an engine ready whose metrics page is %s',
+    async (_name, status, body, problem) => {
+      const target = await engine();
+      target.page(body, status);
+      const endpoint = await watch(target);
+      await probe();
+      expect(endpoint.health.kind).toBe('healthy');
+      expect(endpoint.metrics).toBeUndefined();
+      expect(scraper?.status(endpoint)).toEqual({ metricsProblem: problem, modelsProblem: undefined });
+      expect(scrapes).toEqual(['bad-page', 'bad-page']);
+    },
+  );
 
   it('believes /health when it says that the engine is dead, and when it is well again', async () => {
     const target = await engine();
@@ -374,7 +381,9 @@ describe('createScraper()', () => {
     store.setTargets([nobody, target.target()]);
     scrape();
     await until(() => store.snapshot.endpoints.every(({ health }) => health.kind !== 'unknown'));
-    expect(store.snapshot.readyByModel.get('m')?.map(({ id }) => id)).toEqual([endpointId('127.0.0.1', target.port)]);
+    expect(store.snapshot.readyByModel.get('m')?.map(({ id }) => id)).toEqual([
+      endpointId('127.0.0.1', target.port),
+    ]);
   });
 });
 

@@ -7,7 +7,7 @@ import { rootCertificates } from 'node:tls';
 import { promisify } from 'node:util';
 import { envoyBootstrap, type BootstrapOptions } from '../../src/envoy/bootstrap.ts';
 import { parseEnvoyVersion } from '../../src/envoy/version.ts';
-import { envoyBinary, testedEnvoyVersions } from '../support/envoy.ts';
+import { downloadTimeoutMs, envoyBinary, testedEnvoyVersions } from '../support/envoy.ts';
 
 const required: BootstrapOptions = {
   listen: { kind: 'tcp', host: '0.0.0.0', port: 8001 },
@@ -31,28 +31,32 @@ const choices: readonly (readonly [string, Partial<BootstrapOptions>])[] = [
 ];
 
 describe('envoyBootstrap()', () => {
-  it.each(testedEnvoyVersions)('passes the validation of Envoy %s whatever is chosen', async (version) => {
-    const binary = await envoyBinary(version);
-    const folder = await mkdtemp(path.join(tmpdir(), 'sluice-test-'));
-    try {
-      for (const [index, [, choice]] of choices.entries()) {
-        const file = path.join(folder, `${index}.json`);
-        const bootstrap = envoyBootstrap({ ...required, ...choice, version: parseEnvoyVersion(version) });
-        await writeFile(file, JSON.stringify(bootstrap));
-        const { stdout } = await promisify(execFile)(binary, [
-          '--mode',
-          'validate',
-          '-c',
-          file,
-          '-l',
-          'error',
-        ]);
-        expect(stdout).toContain('OK');
+  it.each(testedEnvoyVersions)(
+    'passes the validation of Envoy %s whatever is chosen',
+    async (version) => {
+      const binary = await envoyBinary(version);
+      const folder = await mkdtemp(path.join(tmpdir(), 'sluice-test-'));
+      try {
+        for (const [index, [, choice]] of choices.entries()) {
+          const file = path.join(folder, `${index}.json`);
+          const bootstrap = envoyBootstrap({ ...required, ...choice, version: parseEnvoyVersion(version) });
+          await writeFile(file, JSON.stringify(bootstrap));
+          const { stdout } = await promisify(execFile)(binary, [
+            '--mode',
+            'validate',
+            '-c',
+            file,
+            '-l',
+            'error',
+          ]);
+          expect(stdout).toContain('OK');
+        }
+      } finally {
+        await rm(folder, { recursive: true });
       }
-    } finally {
-      await rm(folder, { recursive: true });
-    }
-  });
+    },
+    downloadTimeoutMs,
+  );
 
   it.each([
     ['1.37.0', false],

@@ -31,7 +31,7 @@ class FakeEnvoy {
       this.#onResponse();
     });
     this.stream.on('error', () => undefined);
-    this.ended = new Promise((resolve) => this.stream.once('close', resolve));
+    this.ended = new Promise((resolve) => this.stream.once('status', () => resolve()));
   }
 
   get unread(): number {

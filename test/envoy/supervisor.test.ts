@@ -1,7 +1,7 @@
-import { afterEach, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { spawn } from 'node:child_process';
 import { existsSync, readFileSync, statSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { connect, createServer } from 'node:net';
 import path from 'node:path';
 import type { SocketAddress } from '../../src/envoy/address.ts';
 import { envoyBootstrap } from '../../src/envoy/bootstrap.ts';
@@ -10,16 +10,26 @@ import { systemClock } from '../../src/lib/clock.ts';
 import { envoyBinary } from '../support/envoy.ts';
 import { freePort, startEnvoyRig, until } from './support/envoy-rig.ts';
 import { startFakeEngine } from './support/fake-engine.ts';
+import { FakeEndpoints } from './support/fake-endpoints.ts';
 import { FakeLog } from './support/fake-log.ts';
+import { startScriptedSluice, type ScriptedSluice } from './support/scripted-sluice.ts';
 
 interface Subject {
   readonly supervisor: EnvoySupervisor;
   readonly log: FakeLog;
   /** The private folder of the run, once it was asked for a configuration. */
-  folder(): string;
+  readonly folder: () => string;
 }
 
 const running: EnvoySupervisor[] = [];
+let sluice: ScriptedSluice;
+
+beforeAll(async () => {
+  sluice = await startScriptedSluice(new FakeEndpoints(), new FakeLog());
+  sluice.decide({ kind: 'reply', status: 200, body: '{}' });
+});
+
+afterAll(() => sluice.stop());
 
 afterEach(async () => {
   await Promise.all(running.splice(0).map((supervisor) => supervisor.stop(2_000)));
@@ -40,7 +50,7 @@ async function subject(
       concurrency: 1,
       bootstrap(admin) {
         if (admin.kind === 'unix') adminPath = admin.path;
-        const extProc: SocketAddress = { kind: 'unix', path: '/nonexistent/sluice.sock' };
+        const extProc: SocketAddress = { kind: 'tcp', host: '127.0.0.1', port: sluice.port };
         return edit(envoyBootstrap({ listen, admin, extProc, engineTls: { kind: 'insecure' } }));
       },
     },
@@ -59,6 +69,16 @@ function isAlive(pid: number): boolean {
   }
 }
 
+function isRefused(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1', () => {
+      socket.destroy();
+      resolve(false);
+    });
+    socket.once('error', () => resolve(true));
+  });
+}
+
 describe('createEnvoySupervisor()', () => {
   it('starts an Envoy that serves, and leaves neither process nor file behind', async () => {
     const port = await freePort();
@@ -66,7 +86,7 @@ describe('createEnvoySupervisor()', () => {
     await supervisor.start();
     const pid = supervisor.pid!;
     expect(supervisor.ready).toBe(true);
-    expect((await fetch(`http://127.0.0.1:${port}/`)).status).toBe(503);
+    expect((await fetch(`http://127.0.0.1:${port}/`)).status).toBe(200);
     expect(statSync(folder()).mode & 0o777).toBe(0o700);
     expect(statSync(path.join(folder(), 'envoy.json')).mode & 0o777).toBe(0o600);
 
@@ -85,7 +105,7 @@ describe('createEnvoySupervisor()', () => {
     await log.waitFor('ready again');
     expect(supervisor.restarts).toBe(1);
     expect(supervisor.pid).not.toBe(first);
-    expect((await fetch(`http://127.0.0.1:${port}/`)).status).toBe(503);
+    expect((await fetch(`http://127.0.0.1:${port}/`)).status).toBe(200);
     expect(log.messages('error')).toContain('Envoy died; starting it again in 250 ms');
   }, 20_000);
 
@@ -155,12 +175,7 @@ describe('createEnvoySupervisor()', () => {
 
     let drained = false;
     const draining = rig.envoy.drain(new AbortController().signal).then(() => (drained = true));
-    await until(() =>
-      fetch(rig.url).then(
-        () => false,
-        () => true,
-      ),
-    );
+    await until(() => isRefused(rig.port));
     expect(drained).toBe(false);
     finish();
     expect(await response.text()).toBe('data: {}\n\ndata: [DONE]\n\n');
@@ -186,7 +201,12 @@ describe('createEnvoySupervisor()', () => {
   it('leaves no Envoy behind when its own process is killed', async () => {
     const parent = spawn(
       process.execPath,
-      [path.join(import.meta.dirname, 'support/supervise.ts'), await envoyBinary(), String(await freePort())],
+      [
+        path.join(import.meta.dirname, 'support/supervise.ts'),
+        await envoyBinary(),
+        String(await freePort()),
+        String(sluice.port),
+      ],
       { stdio: ['ignore', 'pipe', 'inherit'] },
     );
     const pid = await new Promise<number>((resolve) => {

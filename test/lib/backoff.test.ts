@@ -11,7 +11,12 @@ describe('createBackoff()', () => {
 
   it('shortens pauses at random and never lengthens them', () => {
     const draws = [0, 0.5, 1];
-    const backoff = createBackoff({ firstMs: 100, maxMs: 100, jitter: 0.4, random: () => draws.shift() ?? 0 });
+    const backoff = createBackoff({
+      firstMs: 100,
+      maxMs: 100,
+      jitter: 0.4,
+      random: () => draws.shift() ?? 0,
+    });
     expect([backoff.nextMs(), backoff.nextMs(), backoff.nextMs()]).toEqual([100, 80, 60]);
   });
 

@@ -1,7 +1,10 @@
 import { describe, expect, it } from '@jest/globals';
 import { createLogger, type LogFormat, type Logger, type LogLevel } from '../../src/observability/log.ts';
 
-function capture(format: LogFormat, options: { level?: LogLevel; isTTY?: boolean } = {}): { log: Logger; lines: string[] } {
+function capture(
+  format: LogFormat,
+  options: { level?: LogLevel; isTTY?: boolean } = {},
+): { log: Logger; lines: string[] } {
   const lines: string[] = [];
   const destination = { write: (line: string) => void lines.push(line), isTTY: options.isTTY ?? false };
   return { log: createLogger({ level: options.level ?? 'info', format, destination }), lines };
@@ -28,7 +31,9 @@ describe('createLogger()', () => {
 
   it('writes readable single lines for people', () => {
     const { log, lines } = capture('pretty');
-    log.child({ part: 'envoy' }).warn({ url: 'http://x:1', note: 'two words', list: ['a', 'b\nc'] }, 'Got\nstuck');
+    log
+      .child({ part: 'envoy' })
+      .warn({ url: 'http://x:1', note: 'two words', list: ['a', 'b\nc'] }, 'Got\nstuck');
     expect(plain(lines)).toMatch(
       /^\[\d\d:\d\d:\d\d\.\d{3}\] WARN: Got stuck part=envoy url=http:\/\/x:1 note="two words" list=\["a","b\\nc"\]\n$/,
     );
@@ -56,11 +61,19 @@ describe('createLogger()', () => {
     expect(lines).toHaveLength(1);
   });
 
-  it.each(['json', 'pretty'] as const)('keeps secrets out of %s lines that carry headers by mistake', (format) => {
-    const { log, lines } = capture(format);
-    const headers = { authorization: 'Bearer sesame', 'x-api-key': 'sesame', cookie: 'id=sesame', accept: '*/*' };
-    log.info({ headers, request: { headers }, authorization: 'sesame' }, 'Oops');
-    expect(plain(lines)).not.toContain('sesame');
-    expect(plain(lines)).toContain('*/*');
-  });
+  it.each(['json', 'pretty'] as const)(
+    'keeps secrets out of %s lines that carry headers by mistake',
+    (format) => {
+      const { log, lines } = capture(format);
+      const headers = {
+        authorization: 'Bearer sesame',
+        'x-api-key': 'sesame',
+        cookie: 'id=sesame',
+        accept: '*/*',
+      };
+      log.warn({ headers, request: { headers }, authorization: 'sesame' }, 'Oops');
+      expect(plain(lines)).not.toContain('sesame');
+      expect(plain(lines)).toContain('*/*');
+    },
+  );
 });

@@ -55,12 +55,16 @@ describe('createMetrics()', () => {
     expect(await samples('sluice_exchange_duration_seconds_sum')).toEqual([
       'sluice_exchange_duration_seconds_sum{model="m"} 1.5',
     ]);
-    expect(await samples('sluice_request_ttft_seconds_count')).toEqual(['sluice_request_ttft_seconds_count{model="m"} 1']);
+    expect(await samples('sluice_request_ttft_seconds_count')).toEqual([
+      'sluice_request_ttft_seconds_count{model="m"} 1',
+    ]);
     expect(await samples('sluice_tokens_total')).toEqual([
       'sluice_tokens_total{model="m",type="input"} 100',
       'sluice_tokens_total{model="m",type="output"} 7',
     ]);
-    expect(await samples('sluice_decisions_total')).toEqual(['sluice_decisions_total{model="m",result="routed"} 1']);
+    expect(await samples('sluice_decisions_total')).toEqual([
+      'sluice_decisions_total{model="m",result="routed"} 1',
+    ]);
   });
 
   it('bounds the model label', async () => {
@@ -83,7 +87,9 @@ describe('createMetrics()', () => {
       'sluice_endpoint_up{endpoint="10.0.0.1:8000"} 1',
       'sluice_endpoint_up{endpoint="10.0.0.2:8000"} 0',
     ]);
-    expect(await samples('sluice_endpoint_in_flight')).toContain('sluice_endpoint_in_flight{endpoint="10.0.0.1:8000"} 3');
+    expect(await samples('sluice_endpoint_in_flight')).toContain(
+      'sluice_endpoint_in_flight{endpoint="10.0.0.1:8000"} 3',
+    );
     const scraped: readonly [string, number][] = [
       ['metrics_age_seconds', 1.5],
       ['kv_cache_usage', 0.5],
@@ -115,11 +121,17 @@ describe('createMetrics()', () => {
   it('follows the prefix index that is in use', async () => {
     metrics.watchPrefixIndex(() => ({ entries: 10, evictions: 4 }));
     expect(await samples('sluice_prefix_index_entries')).toEqual(['sluice_prefix_index_entries 10']);
-    expect(await samples('sluice_prefix_index_evictions_total')).toEqual(['sluice_prefix_index_evictions_total 4']);
-    expect(await samples('sluice_prefix_index_evictions_total')).toEqual(['sluice_prefix_index_evictions_total 4']);
+    expect(await samples('sluice_prefix_index_evictions_total')).toEqual([
+      'sluice_prefix_index_evictions_total 4',
+    ]);
+    expect(await samples('sluice_prefix_index_evictions_total')).toEqual([
+      'sluice_prefix_index_evictions_total 4',
+    ]);
     metrics.watchPrefixIndex(() => ({ entries: 1, evictions: 0 }));
     expect(await samples('sluice_prefix_index_entries')).toEqual(['sluice_prefix_index_entries 1']);
-    expect(await samples('sluice_prefix_index_evictions_total')).toEqual(['sluice_prefix_index_evictions_total 0']);
+    expect(await samples('sluice_prefix_index_evictions_total')).toEqual([
+      'sluice_prefix_index_evictions_total 0',
+    ]);
   });
 
   it('moves the metrics that stand alone', async () => {
@@ -154,7 +166,11 @@ describe('createMetrics()', () => {
 
   it('tells how the process does', async () => {
     const page = await metrics.render();
-    for (const name of ['process_cpu_seconds_total', 'process_resident_memory_bytes', 'process_start_time_seconds']) {
+    for (const name of [
+      'process_cpu_seconds_total',
+      'process_resident_memory_bytes',
+      'process_start_time_seconds',
+    ]) {
       expect(Number(new RegExp(`^${name} (.+)$`, 'm').exec(page)?.[1])).toBeGreaterThan(0);
     }
     expect(await samples('sluice_event_loop_delay_seconds')).toHaveLength(4);

@@ -9,6 +9,9 @@ const root = path.resolve(import.meta.dirname, '../..');
 /** The versions that tests run on, the managed one last. */
 export const testedEnvoyVersions = ['1.37.0', '1.39.3', '1.40.0'] as const;
 
+/** Time limit of a test whose Envoy may have to be downloaded first. */
+export const downloadTimeoutMs = 180_000;
+
 /**
  * Path of an Envoy binary. The managed version is looked for where `sluice router` looks; others are installed below
  * `.cache` when they are first asked for.

@@ -6,7 +6,8 @@ const giveUpAfterMs = 4000;
 export async function until(condition: () => boolean): Promise<void> {
   const startedAt = performance.now();
   while (!condition()) {
-    if (performance.now() - startedAt > giveUpAfterMs) throw new Error(`Gave up waiting until ${condition.toString()}`);
+    if (performance.now() - startedAt > giveUpAfterMs)
+      throw new Error(`Gave up waiting until ${condition.toString()}`);
     await new Promise((resolve) => setImmediate(resolve));
   }
 }

@@ -5,7 +5,7 @@ import { createEnvoySupervisor } from '../../../src/envoy/supervisor.ts';
 import { systemClock } from '../../../src/lib/clock.ts';
 import { FakeLog } from './fake-log.ts';
 
-const [bin = '', port] = process.argv.slice(2);
+const [bin = '', port, grpcPort] = process.argv.slice(2);
 const listen: SocketAddress = { kind: 'tcp', host: '127.0.0.1', port: Number(port) };
 const supervisor = createEnvoySupervisor(
   { log: new FakeLog(), clock: systemClock, random: () => 0 },
@@ -17,7 +17,7 @@ const supervisor = createEnvoySupervisor(
       envoyBootstrap({
         listen,
         admin,
-        extProc: { kind: 'unix', path: '/nonexistent/sluice.sock' },
+        extProc: { kind: 'tcp', host: '127.0.0.1', port: Number(grpcPort) },
         engineTls: { kind: 'insecure' },
       }),
   },

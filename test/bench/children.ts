@@ -1,0 +1,120 @@
+/** Child processes: pinned where that is possible, measured from /proc, and never left behind. */
+import { spawn, spawnSync, type ChildProcess, type StdioOptions } from 'node:child_process';
+import { once } from 'node:events';
+import { openSync, closeSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+
+export interface StartOptions {
+  /** For messages, and for the file that takes its standard error. */
+  readonly name: string;
+  /** The core it may use; ignored where `taskset` is missing. */
+  readonly core?: number | undefined;
+  /** `pipe` to read its output; by default it goes to /dev/null. */
+  readonly stdout?: 'pipe';
+  /** Opens an IPC channel. */
+  readonly ipc?: boolean;
+}
+
+export interface Child {
+  readonly pid: number;
+  readonly process: ChildProcess;
+  /** CPU time of all its threads so far, in microseconds; the kernel counts in steps of 10 ms. */
+  cpuMicroseconds(): number;
+  residentMegabytes(): number;
+  /** Rejects when the process ends by itself. */
+  readonly failed: Promise<never>;
+  /** SIGTERM, and SIGKILL ten seconds later. */
+  stop(): Promise<void>;
+}
+
+export interface Children {
+  start(command: string, args: readonly string[], options: StartOptions): Child;
+  /** Kills whatever is left, at once. */
+  killAll(): void;
+}
+
+/** A group of children whose standard error goes to files in `folder`. */
+export function createChildren(folder: string): Children {
+  const running = new Set<ChildProcess>();
+  const canPin = spawnSync('taskset', ['--version'], { stdio: 'ignore' }).status === 0;
+
+  return {
+    start(command, args, { name, core, stdout, ipc = false }) {
+      const logFile = path.join(folder, `${name}.log`);
+      const stderr = openSync(logFile, 'a');
+      const stdio: StdioOptions = ['ignore', stdout ?? 'ignore', stderr, ...(ipc ? (['ipc'] as const) : [])];
+      const pinned = core !== undefined && canPin;
+      // A process group of its own: Ctrl-C reaches it through us.
+      const child = spawn(
+        pinned ? 'taskset' : command,
+        pinned ? ['-c', String(core), command, ...args] : [...args],
+        { stdio, detached: true },
+      );
+      closeSync(stderr);
+      running.add(child);
+      let stopping = false;
+      const exited = new Promise<void>((resolve) => {
+        child.once('error', () => resolve());
+        child.once('exit', () => resolve());
+      });
+      const failed = exited.then((): never => {
+        running.delete(child);
+        if (stopping) return undefined as never;
+        const said = readFileSync(logFile, 'utf8').trim().split('\n').slice(-5).join('\n');
+        throw new Error(`Cannot go on: ${name} ended by itself. It said:\n${said}`);
+      });
+      failed.catch(() => undefined);
+      const pid = child.pid ?? -1;
+      return {
+        pid,
+        process: child,
+        failed,
+        cpuMicroseconds: () => cpuMicroseconds(pid),
+        residentMegabytes: () => residentMegabytes(pid),
+        async stop() {
+          stopping = true;
+          if (!running.has(child)) return;
+          child.kill('SIGTERM');
+          const deadline = setTimeout(() => child.kill('SIGKILL'), 10_000);
+          await exited;
+          clearTimeout(deadline);
+        },
+      };
+    },
+    killAll() {
+      for (const child of running) child.kill('SIGKILL');
+    },
+  };
+}
+
+/** Starts a module of this folder with a JSON argument, and waits for its first message. */
+export async function startModule(
+  children: Children,
+  module: string,
+  argument: object,
+  options: StartOptions,
+): Promise<{ readonly child: Child; readonly message: unknown }> {
+  const child = children.start(process.execPath, [module, JSON.stringify(argument)], { ...options, ipc: true });
+  const message = await nextMessage(child);
+  return { child, message };
+}
+
+/** The next message of a child. */
+export async function nextMessage(child: Child): Promise<unknown> {
+  const [message] = (await Promise.race([once(child.process, 'message'), child.failed])) as [unknown];
+  return message;
+}
+
+const ticksPerSecond = 100;
+
+function cpuMicroseconds(pid: number): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+  // The name in brackets may hold anything; utime and stime are the 12th and 13th fields after it.
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return ((Number(fields[11]) + Number(fields[12])) * 1e6) / ticksPerSecond;
+}
+
+function residentMegabytes(pid: number): number {
+  const match = /^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'));
+  return Number(match?.[1] ?? Number.NaN) / 1024;
+}

@@ -1,0 +1,104 @@
+/** Sluice's own command line as a child process: what it prints, how it ends, and that it leaves nobody behind. */
+import { spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { createInterface } from 'node:readline';
+
+const root = path.resolve(import.meta.dirname, '../..');
+
+export interface ChildOptions {
+  readonly env?: Readonly<Record<string, string>>;
+  readonly nodeOptions?: readonly string[];
+}
+
+export interface Child {
+  readonly pid: number;
+  /** Lines of standard output so far. */
+  readonly lines: readonly string[];
+  readonly stderr: string;
+  readonly exited: Promise<{ readonly code: number | null; readonly signal: string | null }>;
+  /** Resolves with the first line of standard output that matches; rejects when the process ends before. */
+  line(pattern: RegExp): Promise<string>;
+  /** Sends a signal to the process alone. */
+  kill(signal: NodeJS.Signals): void;
+  /** For `afterEach`: SIGKILL where it still runs; resolves when it is gone. */
+  end(): Promise<void>;
+}
+
+/** Runs `sluice …` from source. */
+export function startSluice(args: readonly string[], options: ChildOptions = {}): Child {
+  return startNode(['src/main.ts', ...args], options);
+}
+
+/** Runs a script of the repository with the Node that runs the tests. */
+export function startNode(args: readonly string[], { env = {}, nodeOptions = [] }: ChildOptions = {}): Child {
+  return startChild(process.execPath, [...nodeOptions, ...args], env);
+}
+
+/** Runs any program in the repository's root. */
+export function startChild(
+  program: string,
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Child {
+  const child = spawn(program, args, {
+    cwd: root,
+    env: { ...process.env, NODE_OPTIONS: '', ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  if (child.pid === undefined) throw new Error(`Cannot run "${program}"`);
+  const lines: string[] = [];
+  const waiting = new Set<() => void>();
+  let stderr = '';
+  let ended = false;
+  const wake = (): void => {
+    for (const check of [...waiting]) check();
+  };
+  createInterface({ input: child.stdout }).on('line', (line) => {
+    lines.push(line);
+    wake();
+  });
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
+  const exited = new Promise<{ code: number | null; signal: string | null }>((resolve) => {
+    child.once('close', (code, signal) => {
+      ended = true;
+      wake();
+      resolve({ code, signal });
+    });
+  });
+  return {
+    pid: child.pid,
+    lines,
+    get stderr() {
+      return stderr;
+    },
+    exited,
+    line: (pattern) =>
+      new Promise((resolve, reject) => {
+        const check = (): void => {
+          const found = lines.find((line) => pattern.test(line));
+          if (found === undefined && !ended) return;
+          waiting.delete(check);
+          if (found !== undefined) resolve(found);
+          else reject(new Error(`The process ended without ${String(pattern)}:\n${lines.join('\n')}\n${stderr}`));
+        };
+        waiting.add(check);
+        check();
+      }),
+    kill: (signal) => void child.kill(signal),
+    async end() {
+      if (!ended) child.kill('SIGKILL');
+      await exited;
+    },
+  };
+}
+
+/** Whether a process runs; a dead child that nobody waited for does not. */
+export function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
+  } catch {
+    return false;
+  }
+}
