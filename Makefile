@@ -6,7 +6,7 @@ ENGINES ?= 3
 .PHONY: run test check bench format clean
 
 run: node_modules/.installed .venv/.envoy-$(ENVOY_VERSION)
-	@npm run --silent demo -- --port $(PORT) --engines $(ENGINES)
+	@node_modules/.bin/node --max-semi-space-size=1 scripts/demo.ts --port $(PORT) --engines $(ENGINES)
 
 test: node_modules/.installed .venv/.envoy-$(ENVOY_VERSION)
 	npm test --silent

@@ -144,6 +144,7 @@ export async function startServe(options: AppOptions): Promise<App> {
     {
       maxBodyBytes: config.limits.maxBodyBytes,
       maxBodyDepth: config.limits.maxBodyDepth,
+      maxAttempts: maxAttempts(config),
       mode: config.usage.source,
       sampleRate: config.usage.sampleRate,
     },
@@ -344,6 +345,11 @@ export function configuredBackends(config: Config): readonly StaticBackend[] {
   return config.discovery.static.backends.flatMap(({ url, models }) =>
     parseBackends(url, undefined).map((backend) => ({ ...backend, models })),
   );
+}
+
+/** One destination means one attempt: some gateways take no list. */
+function maxAttempts({ scheduler: { maxEndpoints }, envoy: { retries } }: Config): number {
+  return maxEndpoints === 1 ? 1 : Math.max(maxEndpoints, retries + 1);
 }
 
 function sendsUsage({ version }: EnvoyBinary): boolean {

@@ -133,8 +133,10 @@ const envoy = z
       .default(2)
       .describe('How many other endpoints are tried where one fails before it has answered.'),
     perTryIdleTimeout: duration({ zero: true })
-      .default(120_000)
-      .describe('Longest silence of an endpoint before the next one is tried; 0s means none.'),
+      .default(300_000)
+      .describe(
+        'Longest silence of an endpoint before the next one is tried; 0s means none. An answer that is not streamed is silent until it is whole.',
+      ),
     messageTimeout: duration().default(10_000).describe("How long Envoy waits for each of Sluice's answers."),
     maxMessageTimeout: duration()
       .default(300_000)
@@ -144,7 +146,7 @@ const envoy = z
       .min(0)
       .max(65_535)
       .default(0)
-      .describe("Port of Envoy's admin interface on 127.0.0.1; 0 picks a free one."),
+      .describe("Port of Envoy's admin interface on 127.0.0.1; 0 uses a private Unix socket."),
     concurrency: z
       .int()
       .min(0)

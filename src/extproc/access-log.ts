@@ -179,7 +179,7 @@ function readCommon(reader: protobuf.Reader): Common {
         const flagsEnd = reader.uint32() + reader.pos;
         while (reader.pos < flagsEnd) {
           const flag = reader.uint32();
-          if (flag >>> 3 === 15) clientClosed = true;
+          if (clientLeft.has(flag >>> 3)) clientClosed = true;
           else if (upstreamFailures.has(flag >>> 3)) upstreamFailed = true;
           reader.skipType(flag & 7);
         }
@@ -208,6 +208,8 @@ function readCommon(reader: protobuf.Reader): Common {
   return { exchangeId, clientClosed, upstreamFailed, servedBy, attempts, durationMs, usage };
 }
 
+/** ResponseFlags for a client that left: downstream_connection_termination, downstream_remote_reset (HTTP/2). */
+const clientLeft = new Set([15, 28]);
 /**
  * ResponseFlags that say the engine failed: no_healthy_upstream, upstream_request_timeout, upstream_remote_reset,
  * upstream_connection_failure, upstream_connection_termination, upstream_retry_limit_exceeded.

@@ -39,6 +39,8 @@ export interface RequestDeps extends WatchDeps {
 export interface RequestOptions extends WatchOptions {
   readonly maxBodyBytes: number;
   readonly maxBodyDepth: number;
+  /** How many times Envoy may try: a destination is named for each. */
+  readonly maxAttempts: number;
 }
 
 /** Makes the function that runs one exchange from its head to its end. It never rejects. */
@@ -80,7 +82,7 @@ export function createRequestHandler(
       // Route.
       const watch = watchResponse(exchange, { api: record.api, stream: request.stream }, deps, options);
       exchange.route({
-        destinations: decision.ranked.map((endpoint) => endpoint.id),
+        destinations: attempts(decision.ranked, options.maxAttempts),
         model: request.model,
         edits: [],
         removeHeaders: strippedHeaders(exchange.head.headers),
@@ -210,6 +212,14 @@ function schedule(
     : new Rejection('no-endpoint-eligible', 'No engine can serve this request at the moment.', {
         retryAfterSeconds: 1,
       });
+}
+
+/**
+ * A destination for every attempt, the ranking over again where it is shorter: once the list is used up Envoy chooses by
+ * itself, and may choose an engine that does not serve the model.
+ */
+function attempts(ranked: Decision['ranked'], maxAttempts: number): string[] {
+  return Array.from({ length: maxAttempts }, (_, attempt) => ranked[attempt % ranked.length]!.id);
 }
 
 /** Nearly always one of the ranked; Envoy's fallback may have chosen another. */

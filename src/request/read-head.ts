@@ -12,11 +12,7 @@ export type ServedPath = Extract<PathMatch, { kind: 'inference' | 'local' | 'all
  * @throws Rejection for an unknown or non-canonical path, a method the path does not have, an encoded or missing body,
  * or a declared length over `maxBodyBytes`.
  */
-export function readHead(
-  head: RequestHead,
-  path: PathMatch,
-  maxBodyBytes: number,
-): ServedPath {
+export function readHead(head: RequestHead, path: PathMatch, maxBodyBytes: number): ServedPath {
   switch (path.kind) {
     case 'not-canonical':
       throw new Rejection(

@@ -3,6 +3,7 @@
  * entry, or the response body as it passes.
  */
 import type { Clock } from '../lib/clock.ts';
+import type { Headers } from '../lib/headers.ts';
 import type { AccessLog, AccessLogClaim, AccessLogEntry } from './access-log.ts';
 import type { Exchange, ExchangeEnd, ResponseHead } from './exchange.ts';
 import type { OutcomeKind } from './exchange-record.ts';
@@ -61,10 +62,10 @@ export function watchResponse(
 ): ResponseWatch {
   const trustLog = options.mode === 'access-log' || (options.mode === 'auto' && deps.accessLog.reliable);
   const sampled = options.mode === 'auto' && request.stream && deps.random() < options.sampleRate;
-  const showBody =
-    request.api !== undefined &&
-    request.api !== 'by-model' &&
-    (options.mode === 'streamed' || (options.mode === 'auto' && (!trustLog || sampled)));
+  const api = request.api === 'by-model' ? undefined : request.api;
+  const showBody = (response: ResponseHead): boolean =>
+    options.mode === 'streamed' ||
+    (options.mode === 'auto' && (!trustLog || sampled || !readableByEnvoy(response.headers)));
   let claim: AccessLogClaim | undefined;
   let head: ResponseHead | undefined;
   let reader: UsageReader | undefined;
@@ -80,9 +81,9 @@ export function watchResponse(
     },
 
     async ended() {
-      if (head !== undefined && showBody) {
+      if (head !== undefined && api !== undefined && showBody(head)) {
         reader = createUsageReader(
-          request.api,
+          api,
           head.headers.get('content-type') ?? '',
           head.headers.get('content-encoding'),
         );
@@ -119,6 +120,18 @@ export function watchResponse(
     },
   };
 }
+
+/**
+ * Whether Envoy's filters read usage from this response. They pass over JSON that is large or of unknown length, because
+ * they would have to hold it back whole (src/envoy/bootstrap/usage-filters.ts).
+ */
+function readableByEnvoy(headers: Headers): boolean {
+  if (headers.get('content-type')?.startsWith('application/json') !== true) return true;
+  const length = headers.get('content-length');
+  return length !== undefined && Number(length) < maxReadableJsonBytes;
+}
+
+const maxReadableJsonBytes = 1_000_000;
 
 function outcomeKind(
   end: ExchangeEnd,

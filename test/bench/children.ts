@@ -94,7 +94,10 @@ export async function startModule(
   argument: object,
   options: StartOptions,
 ): Promise<{ readonly child: Child; readonly message: unknown }> {
-  const child = children.start(process.execPath, [module, JSON.stringify(argument)], { ...options, ipc: true });
+  const child = children.start(process.execPath, [module, JSON.stringify(argument)], {
+    ...options,
+    ipc: true,
+  });
   const message = await nextMessage(child);
   return { child, message };
 }

@@ -32,7 +32,13 @@ export async function benchDirect(bench: Bench): Promise<Section> {
   const streamed: LoadFigure[] = [];
   for (const responseChunks of [1, 1 + chunksPerExchange]) {
     streamed.push(
-      await measureLoad(bench, server, { bodyBytes: 4000, concurrency, durationMs, responseChunks, warmup: 300 }),
+      await measureLoad(bench, server, {
+        bodyBytes: 4000,
+        concurrency,
+        durationMs,
+        responseChunks,
+        warmup: 300,
+      }),
     );
   }
   await server.child.stop();

@@ -10,7 +10,11 @@ export interface IdleEngines {
 }
 
 /** Starts engines on free ports of 127.0.0.1, in a child process. */
-export async function startIdleEngines(children: Children, count: number, core?: number): Promise<IdleEngines> {
+export async function startIdleEngines(
+  children: Children,
+  count: number,
+  core?: number,
+): Promise<IdleEngines> {
   const options = { name: `engines-${count}`, core };
   const { child, message } = await startModule(children, import.meta.filename, { count }, options);
   const ports = message as readonly number[];

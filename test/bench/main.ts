@@ -1,4 +1,13 @@
-/** `npm run bench`: measures and prints; `--write` makes docs/performance.md of it. */
+/**
+ * `npm run bench`: measures and prints.
+ *
+ *   --only <name>       one part, may be repeated: direct, decision, body, memory, idle, envoy
+ *   --quick             short runs, to see that everything works
+ *   --write             rewrites docs/performance.md; needs a run of all parts
+ *   --node-flags=<…>    flags of Node for Sluice in place of the shipped ones
+ *
+ * Whatever it starts is stopped at its end, on Ctrl-C too. Linux only: CPU times come from /proc.
+ */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -6,37 +15,84 @@ import { parseArgs } from 'node:util';
 import type { Bench, Section } from './bench.ts';
 import { createChildren } from './children.ts';
 import { benchDirect } from './direct.ts';
+import { benchIdle } from './idle.ts';
+import { benchBodies, benchDecisions } from './in-process.ts';
+import { describeMachine } from './machine.ts';
+import { benchMemory } from './memory.ts';
+import { printable, writeReport, type NamedSection } from './report.ts';
+import { shippedNodeFlags } from './sluice-process.ts';
+import { benchThroughEnvoy } from './through-envoy.ts';
+import { requireWrk } from './wrk.ts';
 
-const suites: Readonly<Record<string, (bench: Bench) => Promise<Section>>> = {
+/** In the order of the page. */
+const parts: Readonly<Record<string, (bench: Bench) => Promise<Section>>> = {
+  envoy: benchThroughEnvoy,
   direct: benchDirect,
+  decision: benchDecisions,
+  body: benchBodies,
+  memory: benchMemory,
+  idle: benchIdle,
 };
 
-const { values } = parseArgs({
-  options: {
-    only: { type: 'string', multiple: true },
-    quick: { type: 'boolean', default: false },
-    write: { type: 'boolean', default: false },
-    'node-flags': { type: 'string' },
-  },
-});
+/** Nothing is ever waited for longer than this. */
+const longestRunMs = 10 * 60_000;
 
-const folder = mkdtempSync(path.join(tmpdir(), 'sluice-bench-'));
-const children = createChildren(folder);
-process.on('exit', () => {
-  children.killAll();
-  rmSync(folder, { recursive: true, force: true });
-});
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130));
-const bench: Bench = {
-  children,
-  folder,
-  quick: values.quick,
-  nodeFlags: values['node-flags']?.split(' ').filter((flag) => flag !== ''),
-  progress: (text) => process.stderr.write(`… ${text}\n`),
-};
-for (const [name, run] of Object.entries(suites)) {
-  if (values.only && !values.only.includes(name)) continue;
-  const section = await run(bench);
-  console.log(JSON.stringify(section, null, 1));
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      only: { type: 'string', multiple: true, default: [] },
+      quick: { type: 'boolean', default: false },
+      write: { type: 'boolean', default: false },
+      'node-flags': { type: 'string' },
+    },
+  });
+  const wanted = values.only.length === 0 ? Object.keys(parts) : values.only;
+  const unknown = wanted.find((name) => !(name in parts));
+  if (unknown !== undefined)
+    throw new Error(`Cannot measure "${unknown}": the parts are ${Object.keys(parts).join(', ')}`);
+  if (values.write && values.only.length > 0)
+    throw new Error('Cannot write docs/performance.md from some of its parts: leave --only away');
+  if (wanted.includes('envoy')) requireWrk();
+
+  const folder = mkdtempSync(path.join(tmpdir(), 'sluice-bench-'));
+  const children = createChildren(folder);
+  process.on('exit', () => {
+    children.killAll();
+    rmSync(folder, { recursive: true, force: true });
+  });
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
+    process.once(signal, () => process.exit(130));
+  setTimeout(() => {
+    process.stderr.write('bench: gave up after ten minutes\n');
+    process.exit(1);
+  }, longestRunMs).unref();
+
+  const nodeFlags = values['node-flags']?.split(' ').filter((flag) => flag !== '');
+  const machine = await describeMachine(nodeFlags ?? shippedNodeFlags);
+  console.log(machine.map(([name, value]) => `${name}: ${value}`).join('\n'));
+  const bench: Bench = {
+    children,
+    folder,
+    quick: values.quick,
+    nodeFlags,
+    progress: (text) => process.stderr.write(`… ${text}\n`),
+  };
+  const sections: NamedSection[] = [];
+  for (const name of wanted) {
+    const section = await parts[name]!(bench);
+    sections.push({ ...section, command: `npm run bench -- --only ${name}` });
+    console.log(printable(section));
+  }
+  if (!values.write) return;
+  const docs = path.resolve(import.meta.dirname, '../../docs');
+  await writeReport({ machine, quick: values.quick, sections }, docs);
+  console.log('\nWrote docs/performance.md');
 }
-process.exit(0);
+
+try {
+  await main();
+  process.exit(0);
+} catch (error) {
+  process.stderr.write(`bench: ${error instanceof Error ? error.message : String(error)}\n`);
+  process.exit(1);
+}

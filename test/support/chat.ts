@@ -1,20 +1,23 @@
 /** Chat completions as tests ask for them, and what came back. */
+import { randomUUID } from 'node:crypto';
 import type { Gateway } from './gateway.ts';
 import { send, type Reply } from './http-client.ts';
 
 export interface Chat {
+  /** Default: one that nobody sent before. */
   readonly prompt?: string;
-  /** Output tokens; default 2. */
+  /** Output tokens, exactly; default 2. */
   readonly tokens?: number;
   readonly stream?: boolean;
 }
 
 /** The body of a chat completion of model `m`. */
-export function chatBody({ prompt = 'Hello', tokens = 2, stream = false }: Chat = {}): string {
+export function chatBody({ prompt = randomUUID(), tokens = 2, stream = false }: Chat = {}): string {
   return JSON.stringify({
     model: 'm',
     messages: [{ role: 'user', content: prompt }],
     max_tokens: tokens,
+    ignore_eos: true,
     ...(stream && { stream, stream_options: { include_usage: true } }),
   });
 }

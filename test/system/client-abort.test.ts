@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import type { ClientRequest, IncomingMessage } from 'node:http';
-import { connect as connectHttp2 } from 'node:http2';
+import { connect as connectHttp2, constants } from 'node:http2';
 import type { SimulatedEngine } from '../../src/engine-sim/server.ts';
 import { startGateway, type Gateway } from '../support/gateway.ts';
 import { responseOf, startRequest, type Sent } from '../support/http-client.ts';
@@ -9,7 +9,7 @@ import { until } from '../support/until.ts';
 const long = {
   model: 'm',
   messages: [{ role: 'user', content: 'Hello' }],
-  max_tokens: 100_000,
+  max_tokens: 2000,
   ignore_eos: true,
 };
 
@@ -17,7 +17,7 @@ let gateway: Gateway;
 let engine: SimulatedEngine;
 let requests = 0;
 beforeAll(async () => {
-  gateway = await startGateway({ engines: [{ requestLogSize: 1000 }] });
+  gateway = await startGateway({ engines: [{ requestLogSize: 1000, speed: 1 }] });
   engine = gateway.engines[0]!;
 }, 60_000);
 afterAll(() => gateway.stop());
@@ -127,17 +127,17 @@ describe('a client that leaves', () => {
       const leaving = open('h2-leaves', { ...long, stream: true });
       const staying = open('h2-stays', {
         ...long,
-        max_tokens: 200,
+        max_tokens: 20,
         stream: true,
         stream_options: { include_usage: true },
       });
       await new Promise((resolve) => leaving.once('data', resolve));
-      leaving.close();
+      leaving.close(constants.NGHTTP2_CANCEL);
       let text = '';
       for await (const chunk of staying) text += String(chunk);
       expect(text).toMatch(/data: \[DONE\]\n\n$/);
       expect(await lineOf('h2-leaves')).toMatchObject({ outcome: 'aborted' });
-      expect(await lineOf('h2-stays')).toMatchObject({ outcome: 'completed', outputTokens: 200 });
+      expect(await lineOf('h2-stays')).toMatchObject({ outcome: 'completed', outputTokens: 20 });
     } finally {
       session.close();
     }
@@ -175,16 +175,20 @@ describe('a client that leaves', () => {
     await until(() => engine.requests().every(({ outcome }) => outcome !== 'open'));
     while ((await activeExchanges()) > 0) await new Promise((resolve) => setImmediate(resolve));
     const lines = gateway.lines.slice(before).filter((line) => 'exchange' in line);
-    expect(lines.map(({ outcome }) => outcome)).toEqual(lines.map(() => 'aborted'));
+    expect(lines.length).toBeGreaterThan(30);
+    // Whoever leaves while our answer is on its way to Envoy is `unknown`: Envoy logs it without the answer's exchange id.
+    expect(lines.filter(({ outcome }) => outcome !== 'aborted' && outcome !== 'unknown')).toEqual([]);
+    expect(lines.filter(({ outcome }) => outcome === 'unknown').length).toBeLessThan(10);
     expect(gateway.lines.filter(({ level }) => level === 'error')).toEqual([]);
   });
 
-  it('with 100 others mid-stream leaves nothing behind', async () => {
-    const streams = Array.from({ length: 100 }, () => begin({ ...long, stream: true }));
+  it('with 50 others mid-stream leaves nothing behind', async () => {
+    engine.setFault({ mode: 'slow', factor: 20 });
+    const streams = Array.from({ length: 50 }, () => begin({ ...long, stream: true }));
     await Promise.all(
       streams.map(async ({ outgoing }) => readUntil(await responseOf(outgoing), '"content":"')),
     );
-    expect(await gateway.inFlight()).toBe(100);
+    expect(await gateway.inFlight()).toBe(50);
     for (const { outgoing } of streams) outgoing.destroy();
     for (const { id } of streams) expect(await lineOf(id)).toMatchObject({ status: 200, outcome: 'aborted' });
   });

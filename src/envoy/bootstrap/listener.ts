@@ -142,13 +142,6 @@ function routeAction({
       num_retries: retries,
       // Never per_try_timeout: a long generation is not a failure.
       per_try_idle_timeout: duration(perTryIdleTimeoutMs),
-      retry_host_predicate: [
-        extension(
-          'envoy.retry_host_predicates.previous_hosts',
-          'envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate',
-        ),
-      ],
-      host_selection_retry_max_attempts: 3,
       retry_back_off: { base_interval: duration(25), max_interval: duration(250) },
     },
   };
