@@ -107,6 +107,7 @@ export async function startServe(options: AppOptions): Promise<App> {
     decisionLog,
     maxEndpoints: config.scheduler.maxEndpoints,
   });
+  metrics.watchPluginMemory(() => scheduler.memory());
   const stopWatching = store.subscribe((snapshot, change) => {
     for (const endpoint of change.lost) scheduler.endpointLost(endpoint);
     logMembership(log, snapshot.endpoints.length, change);

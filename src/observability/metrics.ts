@@ -13,7 +13,6 @@ const exchangeBuckets = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 
 const ttftBuckets = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
 const decisionBuckets = [10e-6, 25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 5e-3, 25e-3];
 const scrapeBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5];
-const ratioBuckets = [0, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1];
 
 /**
  * The table: series of endpoints and of the process are in files of their own, since they are read when somebody asks.
@@ -55,11 +54,6 @@ function createTable(registry: Registry) {
     retries: counter('exchange_retries_total', 'Attempts after the first one of an exchange.'),
     scrapes: counter('scrapes_total', "Calls of engines' metrics pages, by what came of them.", 'result'),
     scrapeDuration: histogram('scrape_duration_seconds', 'Time for one metrics page.', scrapeBuckets),
-    prefixMatch: histogram(
-      'prefix_cache_match_ratio',
-      'Share of the prompt that the chosen endpoint is believed to have cached.',
-      ratioBuckets,
-    ),
     accessLogEntries: counter(
       'access_log_entries_total',
       "Envoy's access log: entries matched to exchanges or not, and entries that did not come.",
@@ -67,7 +61,6 @@ function createTable(registry: Registry) {
     ),
     usageSource: counter('usage_source_total', 'Where the token counts of an exchange came from.', 'source'),
     streamsActive: gauge('extproc_streams_active', 'Open ext_proc streams.'),
-    configLoads: counter('config_loads_total', 'Configurations read, by what came of them.', 'result'),
     buildInfo: gauge('build_info', 'Always 1; the version is in the label.', 'version'),
   };
 }
@@ -83,10 +76,10 @@ export interface ModelMetrics {
   decided(result: string): void;
 }
 
-/** What is known about the prefix index when somebody asks. */
-export interface PrefixIndexFigures {
+/** How full the bounded memory of a plugin is. */
+export interface MemoryFigures {
   readonly entries: number;
-  /** Since the index was made. */
+  /** Since the plugin was made. */
   readonly evictions: number;
 }
 
@@ -107,14 +100,12 @@ export interface Metrics {
   retried(attempts: number): void;
   endpointServed(endpoint: Endpoint, result: string): void;
   scraped(result: string, seconds: number): void;
-  prefixMatched(ratio: number): void;
   accessLogEntry(result: 'matched' | 'unmatched' | 'missed'): void;
   usageFrom(source: string): void;
   streamOpened(): void;
   streamClosed(): void;
-  configLoaded(result: 'applied' | 'refused'): void;
-  /** Reads the index's figures from now on; a later call replaces an earlier one. */
-  watchPrefixIndex(read: () => PrefixIndexFigures): void;
+  /** Reads the plugins' memory from now on, by plugin; a later call replaces an earlier one. */
+  watchPluginMemory(read: () => Readonly<Record<string, MemoryFigures>>): void;
   /** Ends the measuring of the event loop. */
   stop(): void;
 }
@@ -133,7 +124,7 @@ export function createMetrics({ store, clock, version, maxModelLabels = 100 }: M
   const table = createTable(registry);
   table.buildInfo.set({ version }, 1);
   const endpointServed = registerEndpointMetrics({ registry, prefix, store, clock });
-  const watchPrefixIndex = registerPrefixIndexMetrics(registry);
+  const watchPluginMemory = registerPluginMemory(registry);
   const stop = registerProcessMetrics(registry, prefix);
   const modelLabel = boundedLabel(maxModelLabels);
   const models = new Map<string, ModelMetrics>();
@@ -176,35 +167,37 @@ export function createMetrics({ store, clock, version, maxModelLabels = 100 }: M
       table.scrapes.inc({ result });
       table.scrapeDuration.observe(seconds);
     },
-    prefixMatched: (ratio) => table.prefixMatch.observe(ratio),
     accessLogEntry: (result) => table.accessLogEntries.inc({ result }),
     usageFrom: (source) => table.usageSource.inc({ source }),
     streamOpened: () => table.streamsActive.inc(),
     streamClosed: () => table.streamsActive.dec(),
-    configLoaded: (result) => table.configLoads.inc({ result }),
-    watchPrefixIndex,
+    watchPluginMemory,
     stop,
   };
 }
 
-function registerPrefixIndexMetrics(registry: Registry): (read: () => PrefixIndexFigures) => void {
-  let read: (() => PrefixIndexFigures) | undefined;
+function registerPluginMemory(registry: Registry): Metrics['watchPluginMemory'] {
+  let read: () => Readonly<Record<string, MemoryFigures>> = () => ({});
   const registers = [registry];
+  const labelNames = ['plugin'] as const;
   new Gauge({
-    name: `${prefix}prefix_index_entries`,
-    help: 'Blocks in the prefix index.',
+    name: `${prefix}plugin_memory_entries`,
+    help: 'What a plugin remembers, e.g. blocks of prompts.',
     registers,
+    labelNames,
     collect() {
-      this.set(read?.().entries ?? 0);
+      this.reset();
+      for (const [plugin, { entries }] of Object.entries(read())) this.set({ plugin }, entries);
     },
   });
   new Counter({
-    name: `${prefix}prefix_index_evictions_total`,
-    help: 'Blocks that the prefix index dropped to stay within its bound.',
+    name: `${prefix}plugin_memory_evictions_total`,
+    help: 'What a plugin forgot to stay within its bound.',
     registers,
+    labelNames,
     collect() {
       this.reset();
-      this.inc(read?.().evictions ?? 0);
+      for (const [plugin, { evictions }] of Object.entries(read())) this.inc({ plugin }, evictions);
     },
   });
   return (next) => {

@@ -36,6 +36,13 @@ export interface Outcome {
   readonly outputTokens: number | undefined;
 }
 
+/** How full the bounded memory of a plugin is. */
+export interface PluginMemory {
+  readonly entries: number;
+  /** Entries dropped to stay within the bound, since the plugin was made. */
+  readonly evictions: number;
+}
+
 /** What a plugin that learns may also implement. None of these may throw. */
 export interface LearningHooks {
   /** Called in the tick of the decision, after the pick: `endpoint` is the first of the ranking. */
@@ -44,6 +51,8 @@ export interface LearningHooks {
   onSettled?(request: InferenceRequest, routedTo: Endpoint, outcome: Outcome): void;
   /** The endpoint left, restarted or became unhealthy: what was learned about it no longer holds. */
   onEndpointLost?(endpoint: Endpoint): void;
+  /** For the metrics: every plugin that remembers says how much. */
+  memory?(): PluginMemory;
 }
 
 /** Removes endpoints that must not serve this request. Keeps order. */

@@ -3,7 +3,14 @@ import type { Endpoint } from '../endpoints/endpoint.ts';
 import type { Decision, NoneEligible } from './decision.ts';
 import { DecisionTrace } from './decision-trace.ts';
 import type { ProfileNames } from './decision-trace.ts';
-import type { FilterDefinition, InferenceRequest, LearningHooks, Outcome, PluginDeps } from './plugin.ts';
+import type {
+  FilterDefinition,
+  InferenceRequest,
+  LearningHooks,
+  PluginMemory,
+  Outcome,
+  PluginDeps,
+} from './plugin.ts';
 import type { Filter, Scorer } from './plugin.ts';
 import { createRegistry } from './registry.ts';
 import type { Registry } from './registry.ts';
@@ -43,6 +50,8 @@ export interface Profile {
   onSettled(request: InferenceRequest, routedTo: Endpoint, outcome: Outcome): void;
   /** See LearningHooks. */
   onEndpointLost(endpoint: Endpoint): void;
+  /** The memory of every plugin that has one, by its name. */
+  memory(): Readonly<Record<string, PluginMemory>>;
 }
 
 interface FilterStep {
@@ -134,6 +143,11 @@ export function createProfile(
     },
     onEndpointLost(endpoint) {
       for (const plugin of losing) plugin.onEndpointLost?.(endpoint);
+    },
+    memory() {
+      return Object.fromEntries(
+        scorers.flatMap(({ name, scorer }) => (scorer.memory === undefined ? [] : [[name, scorer.memory()]])),
+      );
     },
   };
 }

@@ -3,7 +3,7 @@ import type { Endpoint } from '../endpoints/endpoint.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { DecisionLog } from './decision-log.ts';
 import type { Decision, NoneEligible } from './decision.ts';
-import type { InferenceRequest, Outcome } from './plugin.ts';
+import type { InferenceRequest, Outcome, PluginMemory } from './plugin.ts';
 import type { Profile } from './profile.ts';
 
 export interface SchedulerOptions {
@@ -27,6 +27,8 @@ export interface Scheduler {
   settled(request: InferenceRequest, routedTo: Endpoint, outcome: Outcome): void;
   /** To be called when an endpoint left, restarted or became unhealthy, before its slot is used again. */
   endpointLost(endpoint: Endpoint): void;
+  /** See Profile. */
+  memory(): Readonly<Record<string, PluginMemory>>;
   /** Uses another profile from the next request on. What the old one learned is gone. */
   setProfile(profile: Profile): void;
 }
@@ -52,6 +54,7 @@ export function createScheduler({ profile, clock, decisionLog, maxEndpoints }: S
     endpointLost(endpoint) {
       current.onEndpointLost(endpoint);
     },
+    memory: () => current.memory(),
     setProfile(replacement) {
       current = replacement;
     },

@@ -144,7 +144,7 @@ function runExchange(
       te: 'trailers',
     });
     let answers = 0;
-    let buffered = emptyBuffer;
+    let buffered: Buffer = emptyBuffer;
     let served = true;
     stream.write(requestHeaders);
     stream.on('data', (data: Buffer) => {

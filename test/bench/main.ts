@@ -85,7 +85,7 @@ async function main(): Promise<void> {
   }
   if (!values.write) return;
   const docs = path.resolve(import.meta.dirname, '../../docs');
-  await writeReport({ machine, quick: values.quick, sections }, docs);
+  writeReport({ machine, quick: values.quick, sections }, docs);
   console.log('\nWrote docs/performance.md');
 }
 

@@ -1,7 +1,6 @@
 /** docs/performance.md and its drawings, and the same tables for a terminal. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { format } from 'prettier';
 import { digits, type Section, type Table, type Target } from './bench.ts';
 import { comparisonPlots, peerNotes } from './peers.ts';
 import { drawPlot } from './plot.ts';
@@ -27,7 +26,7 @@ export function printable({ title, tables, targets }: Section): string {
 }
 
 /** Writes the page and its drawings below `docs`. */
-export async function writeReport(report: Report, docs: string): Promise<void> {
+export function writeReport(report: Report, docs: string): void {
   const images = path.join(docs, 'img');
   mkdirSync(images, { recursive: true });
   const measured = Object.assign({}, ...report.sections.map(({ plots }) => plots)) as Record<string, number>;
@@ -37,7 +36,7 @@ export async function writeReport(report: Report, docs: string): Promise<void> {
     report,
     [...plots].map(([name, { title }]) => `![${title}](img/${name})`),
   );
-  writeFileSync(path.join(docs, 'performance.md'), await format(page, { parser: 'markdown' }));
+  writeFileSync(path.join(docs, 'performance.md'), page);
 }
 
 function markdown({ machine, quick, sections }: Report, images: readonly string[]): string {

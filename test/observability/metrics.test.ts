@@ -118,33 +118,26 @@ describe('createMetrics()', () => {
     expect(await metrics.render()).not.toContain('10.0.0.1');
   });
 
-  it('follows the prefix index that is in use', async () => {
-    metrics.watchPrefixIndex(() => ({ entries: 10, evictions: 4 }));
-    expect(await samples('sluice_prefix_index_entries')).toEqual(['sluice_prefix_index_entries 10']);
-    expect(await samples('sluice_prefix_index_evictions_total')).toEqual([
-      'sluice_prefix_index_evictions_total 4',
-    ]);
-    expect(await samples('sluice_prefix_index_evictions_total')).toEqual([
-      'sluice_prefix_index_evictions_total 4',
-    ]);
-    metrics.watchPrefixIndex(() => ({ entries: 1, evictions: 0 }));
-    expect(await samples('sluice_prefix_index_entries')).toEqual(['sluice_prefix_index_entries 1']);
-    expect(await samples('sluice_prefix_index_evictions_total')).toEqual([
-      'sluice_prefix_index_evictions_total 0',
-    ]);
+  it('follows the memory of the plugins that are in use', async () => {
+    metrics.watchPluginMemory(() => ({ 'prefix-cache': { entries: 10, evictions: 4 } }));
+    const entries = 'sluice_plugin_memory_entries';
+    const evictions = 'sluice_plugin_memory_evictions_total';
+    expect(await samples(entries)).toEqual([`${entries}{plugin="prefix-cache"} 10`]);
+    expect(await samples(evictions)).toEqual([`${evictions}{plugin="prefix-cache"} 4`]);
+    expect(await samples(evictions)).toEqual([`${evictions}{plugin="prefix-cache"} 4`]);
+    metrics.watchPluginMemory(() => ({}));
+    expect(await samples(entries)).toEqual([]);
   });
 
   it('moves the metrics that stand alone', async () => {
     metrics.rejected('saturated');
     metrics.retried(2);
     metrics.scraped('ok', 0.003);
-    metrics.prefixMatched(0.8);
     metrics.accessLogEntry('unmatched');
     metrics.usageFrom('access-log');
     metrics.streamOpened();
     metrics.streamOpened();
     metrics.streamClosed();
-    metrics.configLoaded('refused');
     metrics.decisionTook(0.00004);
     const page = await metrics.render();
     for (const line of [
@@ -152,11 +145,9 @@ describe('createMetrics()', () => {
       'sluice_exchange_retries_total 2',
       'sluice_scrapes_total{result="ok"} 1',
       'sluice_scrape_duration_seconds_count 1',
-      'sluice_prefix_cache_match_ratio_bucket{le="0.9"} 1',
       'sluice_access_log_entries_total{result="unmatched"} 1',
       'sluice_usage_source_total{source="access-log"} 1',
       'sluice_extproc_streams_active 1',
-      'sluice_config_loads_total{result="refused"} 1',
       'sluice_decision_duration_seconds_bucket{le="0.00005"} 1',
       'sluice_build_info{version="1.2.3"} 1',
     ]) {

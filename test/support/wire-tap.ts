@@ -1,10 +1,5 @@
 /** A gRPC server in Sluice's place that keeps every byte Envoy sends, and answers just enough for a request to be served. */
-import {
-  Server,
-  ServerCredentials,
-  type ServerDuplexStream,
-  type ServiceDefinition,
-} from '@grpc/grpc-js';
+import { Server, ServerCredentials, type ServerDuplexStream, type ServiceDefinition } from '@grpc/grpc-js';
 import { HealthImplementation } from 'grpc-health-check';
 import { emptyAnswer, encodeRequestMutation } from '../../src/extproc/codec.ts';
 import { decode, encode } from './proto.ts';

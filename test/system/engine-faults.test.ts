@@ -163,7 +163,6 @@ usage: { accessLogTimeout: 1s }`,
     expect(error.message).toBe('aborted');
     expect(text).toContain('data: {');
     expect(text).not.toContain('[DONE]');
-    console.log(text, await exchangeOf(gateway, response));
     expect(await exchangeOf(gateway, response)).toMatchObject({
       servedBy: idOf(engine),
       attempts: 1,

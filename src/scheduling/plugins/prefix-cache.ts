@@ -3,7 +3,14 @@ import { z } from 'zod';
 import type { Endpoint } from '../../endpoints/endpoint.ts';
 import { PrefixIndex } from '../../endpoints/prefix-index.ts';
 import { BlockHasher } from '../../lib/block-hash.ts';
-import type { InferenceRequest, Outcome, PluginDeps, Scorer, ScorerDefinition } from '../plugin.ts';
+import type {
+  InferenceRequest,
+  Outcome,
+  PluginDeps,
+  PluginMemory,
+  Scorer,
+  ScorerDefinition,
+} from '../plugin.ts';
 
 interface PrefixCacheParams {
   readonly blockSizeToHash: number;
@@ -96,6 +103,10 @@ class PrefixCache implements Scorer {
   onEndpointLost(endpoint: Endpoint): void {
     this.#lost.add(endpoint);
     this.#index.forget(endpoint.slot);
+  }
+
+  memory(): PluginMemory {
+    return { entries: this.#index.size, evictions: this.#index.evictions };
   }
 
   #learn(request: InferenceRequest, endpoint: Endpoint): void {
