@@ -27,6 +27,25 @@ interface Owner {
   held: number;
 }
 
+/* Fields of a node's record. `nodeNext` is the next node of the bucket, or of the free list. */
+const nodeHigh = 0;
+const nodeLow = 1;
+const nodeNext = 2;
+const nodeFirst = 3;
+const nodeHolders = 4;
+
+/* Fields of an entry's record. `entryNext` is as above; then the neighbours in the lists of the node and of the owner. */
+const entryNode = 0;
+const entryOwner = 1;
+const entryNext = 2;
+const holderBefore = 3;
+const holderAfter = 4;
+const newer = 5;
+const older = 6;
+
+/** A record fills half a cache line, so that whatever is done to a node or an entry costs one miss. */
+const recordLength = 8;
+
 /** How many entries of forgotten endpoints one insertion takes apart: some 20 µs where nothing is in the cache. */
 const reclaimedPerInsert = 32;
 
@@ -35,29 +54,14 @@ export class PrefixIndex {
   readonly #maxEntries: number;
   readonly #maxPerOwner: number;
 
-  /* A node is one block hash that somebody holds. */
-  readonly #nodeHigh: Int32Array;
-  readonly #nodeLow: Int32Array;
-  /** Next node of the bucket, or of the free list. */
-  readonly #nodeNext: Int32Array;
-  /** First entry of the node. */
-  readonly #nodeFirst: Int32Array;
-  readonly #nodeHolders: Int32Array;
+  /** Records of nodeFields: a node is one block hash that somebody holds. */
+  readonly #nodes: Int32Array;
   readonly #nodeBuckets: Int32Array;
   #nodesUsed = 0;
   #freeNode = 0;
 
-  /* An entry is one owner's hold on one node. */
-  readonly #entryNode: Int32Array;
-  readonly #entryOwner: Int32Array;
-  /** Next entry of the bucket, or of the free list. */
-  readonly #entryNext: Int32Array;
-  /* Neighbours among the entries of the node. */
-  readonly #holderBefore: Int32Array;
-  readonly #holderAfter: Int32Array;
-  /* Neighbours among the entries of the owner. */
-  readonly #newer: Int32Array;
-  readonly #older: Int32Array;
+  /** Records of entryFields: an entry is one owner's hold on one node. */
+  readonly #entries: Int32Array;
   readonly #entryBuckets: Int32Array;
   readonly #mask: number;
   #entriesUsed = 0;
@@ -65,6 +69,8 @@ export class PrefixIndex {
   #total = 0;
   #live = 0;
   #evictions = 0;
+  /** First nodes of buckets, read ahead. */
+  #heads = new Int32Array(128);
 
   /** Owner 0 is never used. */
   readonly #owners: Owner[] = [{ slot: -1, newest: 0, oldest: 0, held: 0 }];
@@ -83,19 +89,9 @@ export class PrefixIndex {
     const length = options.maxEntries + 1;
     const buckets = 2 ** Math.ceil(Math.log2(length));
     this.#mask = buckets - 1;
-    this.#nodeHigh = new Int32Array(length);
-    this.#nodeLow = new Int32Array(length);
-    this.#nodeNext = new Int32Array(length);
-    this.#nodeFirst = new Int32Array(length);
-    this.#nodeHolders = new Int32Array(length);
+    this.#nodes = new Int32Array(length * recordLength);
     this.#nodeBuckets = new Int32Array(buckets);
-    this.#entryNode = new Int32Array(length);
-    this.#entryOwner = new Int32Array(length);
-    this.#entryNext = new Int32Array(length);
-    this.#holderBefore = new Int32Array(length);
-    this.#holderAfter = new Int32Array(length);
-    this.#newer = new Int32Array(length);
-    this.#older = new Int32Array(length);
+    this.#entries = new Int32Array(length * recordLength);
     this.#entryBuckets = new Int32Array(buckets);
   }
 
@@ -120,6 +116,7 @@ export class PrefixIndex {
     depths: Float64Array,
   ): number {
     depths.fill(0, 0, candidates.length);
+    this.#readHeads(chain);
     const deepest = this.#deepestKnown(chain);
     if (deepest === 0) return 0;
     this.#place(candidates);
@@ -131,11 +128,15 @@ export class PrefixIndex {
     let holdersBelow = 0;
     for (let depth = deepest; depth > 0 && matched < wanted; depth--) {
       const node = this.#findNode(chain.high[depth - 1]!, chain.low[depth - 1]!);
-      const holders = this.#nodeHolders[node]!;
+      const holders = this.#nodes[node * recordLength + nodeHolders]!;
       if (holders === holdersBelow) continue;
       holdersBelow = holders;
-      for (let entry = this.#nodeFirst[node]!; entry !== 0; entry = this.#holderAfter[entry]!) {
-        const { slot } = this.#owners[this.#entryOwner[entry]!]!;
+      for (
+        let entry = this.#nodes[node * recordLength + nodeFirst]!;
+        entry !== 0;
+        entry = this.#entries[entry * recordLength + holderAfter]!
+      ) {
+        const { slot } = this.#owners[this.#entries[entry * recordLength + entryOwner]!]!;
         const position = slot < 0 || slot >= positions.length ? 0 : positions[slot]!;
         if (position === 0 || depths[position - 1] !== 0) continue;
         depths[position - 1] = depth;
@@ -153,6 +154,7 @@ export class PrefixIndex {
     for (let i = 0; i < reclaimedPerInsert && this.#reclaim(); i++);
     const id = this.#ownerOf(slot);
     const owner = this.#owners[id]!;
+    if (owner.held + chain.count > this.#maxPerOwner) this.#readHeadsOfOldest(owner, chain.count);
     for (let i = Math.min(chain.count, this.#maxPerOwner) - 1; i >= 0; i--) {
       const high = chain.high[i]!;
       const low = chain.low[i]!;
@@ -180,6 +182,29 @@ export class PrefixIndex {
     this.#forgotten.push(id);
   }
 
+  /**
+   * Reads the bucket of every block into #heads. Each is a miss of the cache and of the TLB, some 150 ns when waited for
+   * one after the other; asked for together they overlap, and the lookups and insertions that follow find them there.
+   */
+  #readHeads({ low, count }: BlockChain): void {
+    if (count > this.#heads.length) this.#heads = grown(this.#heads, count);
+    const buckets = this.#nodeBuckets;
+    for (let i = 0; i < count; i++) this.#heads[i] = buckets[low[i]! & this.#mask]!;
+  }
+
+  /** The same for the buckets of the `count` oldest entries, which will have to make room. */
+  #readHeadsOfOldest(owner: Owner, count: number): void {
+    if (count > this.#heads.length) this.#heads = grown(this.#heads, count);
+    const nodes = this.#nodes;
+    const entries = this.#entries;
+    let entry = owner.oldest;
+    for (let i = 0; i < count && entry !== 0; i++) {
+      const node = entries[entry * recordLength + entryNode]!;
+      this.#heads[i] = this.#nodeBuckets[nodes[node * recordLength + nodeLow]! & this.#mask]!;
+      entry = entries[entry * recordLength + newer]!;
+    }
+  }
+
   #deepestKnown(chain: BlockChain): number {
     let known = 0;
     let unknown = chain.count + 1;
@@ -201,61 +226,68 @@ export class PrefixIndex {
 
   #findNode(high: number, low: number): number {
     let node = this.#nodeBuckets[low & this.#mask]!;
-    while (node !== 0 && (this.#nodeLow[node] !== low || this.#nodeHigh[node] !== high))
-      node = this.#nodeNext[node]!;
+    while (
+      node !== 0 &&
+      (this.#nodes[node * recordLength + nodeLow] !== low ||
+        this.#nodes[node * recordLength + nodeHigh] !== high)
+    )
+      node = this.#nodes[node * recordLength + nodeNext]!;
     return node;
   }
 
   #addNode(high: number, low: number): number {
     let node = this.#freeNode;
     if (node === 0) node = ++this.#nodesUsed;
-    else this.#freeNode = this.#nodeNext[node]!;
+    else this.#freeNode = this.#nodes[node * recordLength + nodeNext]!;
     const bucket = low & this.#mask;
-    this.#nodeHigh[node] = high;
-    this.#nodeLow[node] = low;
-    this.#nodeNext[node] = this.#nodeBuckets[bucket]!;
-    this.#nodeFirst[node] = 0;
-    this.#nodeHolders[node] = 0;
+    this.#nodes[node * recordLength + nodeHigh] = high;
+    this.#nodes[node * recordLength + nodeLow] = low;
+    this.#nodes[node * recordLength + nodeNext] = this.#nodeBuckets[bucket]!;
+    this.#nodes[node * recordLength + nodeFirst] = 0;
+    this.#nodes[node * recordLength + nodeHolders] = 0;
     this.#nodeBuckets[bucket] = node;
     return node;
   }
 
   #removeNode(node: number): void {
-    const next = this.#nodeNext;
-    const bucket = this.#nodeLow[node]! & this.#mask;
-    unlink(this.#nodeBuckets, bucket, next, node);
-    next[node] = this.#freeNode;
+    const bucket = this.#nodes[node * recordLength + nodeLow]! & this.#mask;
+    unlink(this.#nodeBuckets, bucket, this.#nodes, nodeNext, node);
+    this.#nodes[node * recordLength + nodeNext] = this.#freeNode;
     this.#freeNode = node;
   }
 
   #findEntry(node: number, owner: number): number {
     let entry = this.#entryBuckets[this.#entryBucket(node, owner)]!;
-    while (entry !== 0 && (this.#entryNode[entry] !== node || this.#entryOwner[entry] !== owner))
-      entry = this.#entryNext[entry]!;
+    while (
+      entry !== 0 &&
+      (this.#entries[entry * recordLength + entryNode] !== node ||
+        this.#entries[entry * recordLength + entryOwner] !== owner)
+    )
+      entry = this.#entries[entry * recordLength + entryNext]!;
     return entry;
   }
 
+  /** Nodes of one prompt are numbered in a row, so their entries are in buckets in a row: no mixing, on purpose. */
   #entryBucket(node: number, owner: number): number {
-    const mixed = Math.imul(node, 0x9e3779b1) ^ Math.imul(owner, 0x85ebca77);
-    return (mixed ^ (mixed >>> 15)) & this.#mask;
+    return (node + Math.imul(owner, 0x9e3779b1)) & this.#mask;
   }
 
   #addEntry(node: number, id: number, owner: Owner): void {
     let entry = this.#freeEntry;
     if (entry === 0) entry = ++this.#entriesUsed;
-    else this.#freeEntry = this.#entryNext[entry]!;
+    else this.#freeEntry = this.#entries[entry * recordLength + entryNext]!;
     const bucket = this.#entryBucket(node, id);
-    this.#entryNode[entry] = node;
-    this.#entryOwner[entry] = id;
-    this.#entryNext[entry] = this.#entryBuckets[bucket]!;
+    this.#entries[entry * recordLength + entryNode] = node;
+    this.#entries[entry * recordLength + entryOwner] = id;
+    this.#entries[entry * recordLength + entryNext] = this.#entryBuckets[bucket]!;
     this.#entryBuckets[bucket] = entry;
 
-    const first = this.#nodeFirst[node]!;
-    this.#holderBefore[entry] = 0;
-    this.#holderAfter[entry] = first;
-    if (first !== 0) this.#holderBefore[first] = entry;
-    this.#nodeFirst[node] = entry;
-    this.#nodeHolders[node]!++;
+    const first = this.#nodes[node * recordLength + nodeFirst]!;
+    this.#entries[entry * recordLength + holderBefore] = 0;
+    this.#entries[entry * recordLength + holderAfter] = first;
+    if (first !== 0) this.#entries[first * recordLength + holderBefore] = entry;
+    this.#nodes[node * recordLength + nodeFirst] = entry;
+    this.#nodes[node * recordLength + nodeHolders]!++;
 
     this.#pushNewest(entry, owner);
     owner.held++;
@@ -265,22 +297,22 @@ export class PrefixIndex {
 
   #removeOldest(owner: Owner): void {
     const entry = owner.oldest;
-    const node = this.#entryNode[entry]!;
-    const next = this.#entryNext;
-    unlink(this.#entryBuckets, this.#entryBucket(node, this.#entryOwner[entry]!), next, entry);
-    next[entry] = this.#freeEntry;
+    const node = this.#entries[entry * recordLength + entryNode]!;
+    const bucket = this.#entryBucket(node, this.#entries[entry * recordLength + entryOwner]!);
+    unlink(this.#entryBuckets, bucket, this.#entries, entryNext, entry);
+    this.#entries[entry * recordLength + entryNext] = this.#freeEntry;
     this.#freeEntry = entry;
 
-    const before = this.#holderBefore[entry]!;
-    const after = this.#holderAfter[entry]!;
-    if (before === 0) this.#nodeFirst[node] = after;
-    else this.#holderAfter[before] = after;
-    if (after !== 0) this.#holderBefore[after] = before;
-    if (--this.#nodeHolders[node]! === 0) this.#removeNode(node);
+    const before = this.#entries[entry * recordLength + holderBefore]!;
+    const after = this.#entries[entry * recordLength + holderAfter]!;
+    if (before === 0) this.#nodes[node * recordLength + nodeFirst] = after;
+    else this.#entries[before * recordLength + holderAfter] = after;
+    if (after !== 0) this.#entries[after * recordLength + holderBefore] = before;
+    if (--this.#nodes[node * recordLength + nodeHolders]! === 0) this.#removeNode(node);
 
-    owner.oldest = this.#newer[entry]!;
+    owner.oldest = this.#entries[entry * recordLength + newer]!;
     if (owner.oldest === 0) owner.newest = 0;
-    else this.#older[owner.oldest] = 0;
+    else this.#entries[owner.oldest * recordLength + older] = 0;
     owner.held--;
     this.#total--;
     if (owner.slot >= 0) this.#live--;
@@ -288,20 +320,20 @@ export class PrefixIndex {
 
   #pushNewest(entry: number, owner: Owner): void {
     const newest = owner.newest;
-    this.#newer[entry] = 0;
-    this.#older[entry] = newest;
+    this.#entries[entry * recordLength + newer] = 0;
+    this.#entries[entry * recordLength + older] = newest;
     if (newest === 0) owner.oldest = entry;
-    else this.#newer[newest] = entry;
+    else this.#entries[newest * recordLength + newer] = entry;
     owner.newest = entry;
   }
 
   #touch(entry: number, owner: Owner): void {
-    const newer = this.#newer[entry]!;
-    if (newer === 0) return;
-    const older = this.#older[entry]!;
-    this.#older[newer] = older;
-    if (older === 0) owner.oldest = newer;
-    else this.#newer[older] = newer;
+    const after = this.#entries[entry * recordLength + newer]!;
+    if (after === 0) return;
+    const before = this.#entries[entry * recordLength + older]!;
+    this.#entries[after * recordLength + older] = before;
+    if (before === 0) owner.oldest = after;
+    else this.#entries[before * recordLength + newer] = after;
     this.#pushNewest(entry, owner);
   }
 
@@ -361,15 +393,16 @@ export class PrefixIndex {
   }
 }
 
-/** Takes `item` out of the singly linked list that starts at heads[bucket]. */
-function unlink(heads: Int32Array, bucket: number, next: Int32Array, item: number): void {
+/** Takes `item` out of the singly linked list that starts at heads[bucket] and goes on in a field of the records. */
+function unlink(heads: Int32Array, bucket: number, records: Int32Array, next: number, item: number): void {
+  const after = records[item * recordLength + next]!;
   let at = heads[bucket]!;
   if (at === item) {
-    heads[bucket] = next[item]!;
+    heads[bucket] = after;
     return;
   }
-  while (next[at] !== item) at = next[at]!;
-  next[at] = next[item]!;
+  while (records[at * recordLength + next] !== item) at = records[at * recordLength + next]!;
+  records[at * recordLength + next] = after;
 }
 
 function grown(table: Int32Array, index: number): Int32Array<ArrayBuffer> {

@@ -1,8 +1,11 @@
 /** Ends an Envoy whose Sluice was killed. Envoy itself does not notice that its parent is gone. */
 import { spawn } from 'node:child_process';
 
-/** Waits for the end of its input, which is our end whatever the reason, then kills and cleans up. */
-const script = 'cat > /dev/null; kill -KILL "$0"; rm -rf "$1"';
+/**
+ * Waits for the end of its input, which is our end whatever the reason, then kills and cleans up. Waiting and killing are
+ * the shell's own: with a PATH that has no `cat` it would not wait.
+ */
+const script = 'while read -r _; do :; done; kill -KILL "$0"; PATH="$PATH:/usr/bin:/bin" rm -rf "$1"';
 
 /**
  * Starts a shell that outlives us for a moment: it kills the process and removes the folder when this process ends

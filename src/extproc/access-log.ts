@@ -97,7 +97,8 @@ export function createAccessLog(deps: { readonly clock: Clock }, options: Access
         }
         pending.delete(exchangeId!);
         claim.entry = entry;
-        reliable = true;
+        // An Envoy without the usage filters sends entries too: they say how exchanges ended, not what they used.
+        if (entry.usage !== undefined) reliable = true;
         options.onEntry?.('matched');
         claim.resolve?.(entry);
       });

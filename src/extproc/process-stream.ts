@@ -87,7 +87,10 @@ function serve(
     } catch {
       status = Status.internal;
     }
-    if (status !== Status.ok) end();
+    if (status === Status.ok) return;
+    // Nothing more is read: the exchange is over, whatever the client does with its side.
+    close();
+    end();
   });
   // Envoy's half-close is the end of the exchange. It is answered at once: Envoy waits only a second before it resets.
   stream.on('end', () => {
@@ -134,8 +137,9 @@ function createMessageReader(
         if (heldBytes < prefixBytes) return Status.ok;
         const head = join();
         if (head[0] !== 0) return Status.unimplemented;
-        wantedBytes = prefixBytes + head.readUInt32BE(1);
-        if (wantedBytes > maxMessageBytes) return Status.resourceExhausted;
+        const messageBytes = head.readUInt32BE(1);
+        if (messageBytes > maxMessageBytes) return Status.resourceExhausted;
+        wantedBytes = prefixBytes + messageBytes;
       }
       if (heldBytes < wantedBytes) return Status.ok;
       const held = join();

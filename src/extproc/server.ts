@@ -2,14 +2,16 @@
 import {
   Server,
   ServerCredentials,
+  status,
   type ServerReadableStream,
   type sendUnaryData,
   type ServiceDefinition,
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js';
 import { HealthImplementation } from 'grpc-health-check';
-import { chmod, rm } from 'node:fs/promises';
+import { chmod, lstat, rm } from 'node:fs/promises';
 import type { Http2Server } from 'node:http2';
+import { connect, type Socket } from 'node:net';
 import type { EnvoyAccessLog } from './access-log.ts';
 import { decodeFrame } from './codec.ts';
 import { ExtProcExchange } from './exchange.ts';
@@ -32,6 +34,8 @@ export interface ExtProcServerDeps {
   readonly services?: readonly MountedService[];
   /** Called with +1 and -1 as streams begin and end. */
   readonly onStreams?: (change: 1 | -1) => void;
+  /** Prepares the server before it binds. Default: tuneBeforeBind. */
+  readonly tune?: (server: Server) => void;
 }
 
 export interface ExtProcServerOptions {
@@ -93,7 +97,15 @@ export async function startExtProcServer(
 
   server.addService(accessLogService, {
     streamAccessLogs(call: ServerReadableStream<Buffer, Buffer>, callback: sendUnaryData<Buffer>) {
-      call.on('data', (message: Buffer) => deps.accessLog.receive(message));
+      call.on('data', (message: Buffer) => {
+        try {
+          deps.accessLog.receive(message);
+        } catch {
+          // Not an Envoy, or not one we understand: whoever it is does not end this process.
+          call.removeAllListeners('data').resume();
+          callback({ code: status.INTERNAL, details: 'Cannot read an access log message' });
+        }
+      });
       call.on('end', () => callback(null, Buffer.alloc(0)));
       call.on('error', () => undefined);
     },
@@ -106,11 +118,15 @@ export async function startExtProcServer(
   health.addToServer(server);
   for (const service of deps.services ?? []) server.addService(service.definition, service.implementation);
 
-  tuneBeforeBind(server);
+  (deps.tune ?? tuneBeforeBind)(server);
   const socketPath = options.listen.startsWith('unix:') ? options.listen.slice('unix:'.length) : undefined;
-  // A socket file left by a process that was killed would make the address look taken.
-  if (socketPath !== undefined) await rm(socketPath, { force: true });
+  if (socketPath !== undefined) await removeStaleSocket(socketPath);
+  const connections = new Set<Socket>();
   const port = await bind(server, options.listen, (http2Server) => {
+    http2Server.on('connection', (socket: Socket) => {
+      connections.add(socket);
+      socket.once('close', () => connections.delete(socket));
+    });
     takeStreams(http2Server, processPath, options.maxMessageBytes, openExchange);
   });
   if (socketPath !== undefined) await chmod(socketPath, 0o660);
@@ -131,6 +147,8 @@ export async function startExtProcServer(
     async stop() {
       server.forceShutdown();
       await Promise.allSettled(running);
+      // grpc-js only closes our half of a connection: one that Envoy keeps would keep this process.
+      for (const connection of connections) connection.destroy();
       if (socketPath !== undefined) await rm(socketPath, { force: true });
     },
   };
@@ -153,6 +171,30 @@ const accessLogService: ServiceDefinition = {
 
 function passBytes(bytes: Buffer): Buffer {
   return bytes;
+}
+
+/** A socket file that a killed process left would make the address look taken. One that is answered is taken. */
+async function removeStaleSocket(path: string): Promise<void> {
+  const file = await lstat(path).catch(() => undefined);
+  if (file === undefined) return;
+  const problem = !file.isSocket()
+    ? 'there is a file of that name'
+    : (await isAnswered(path))
+      ? 'another process listens there'
+      : undefined;
+  if (problem !== undefined) throw new Error(`Cannot listen for Envoy on "unix:${path}": ${problem}`);
+  await rm(path, { force: true });
+}
+
+function isAnswered(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const probe = connect(path);
+    probe.once('connect', () => {
+      probe.destroy();
+      resolve(true);
+    });
+    probe.once('error', () => resolve(false));
+  });
 }
 
 function bind(server: Server, listen: string, onServer: (http2Server: Http2Server) => void): Promise<number> {

@@ -11,7 +11,10 @@ export type StructValue = string | number | boolean | null | StructValue[] | { [
 export function readStruct(reader: Reader, end: number): Record<string, StructValue> {
   const fields: Record<string, StructValue> = {};
   readMap(reader, end, 1, (key, valueEnd) => {
-    fields[key] = readValue(reader, valueEnd);
+    const value = readValue(reader, valueEnd);
+    // Assigning to this key would replace the prototype.
+    if (key === '__proto__') Object.defineProperty(fields, key, { value, enumerable: true });
+    else fields[key] = value;
   });
   return fields;
 }

@@ -27,7 +27,7 @@ export interface AccessLogClaim {
 }
 
 export interface AccessLog {
-  /** True while entries of our exchanges come in, or are known to. */
+  /** True while entries of our exchanges come in with token counts, or are known to. */
   readonly reliable: boolean;
   /** Claims the entry of an exchange; call before its end. */
   claim(exchangeId: string): AccessLogClaim;

@@ -103,7 +103,12 @@ export function createRequestHandler(
       // Settle. Once, on every path.
       ticket.settle();
       if (record.durationMs === 0) record.durationMs = deps.clock.nowMs() - record.startedAtMs;
-      settle?.();
+      try {
+        settle?.();
+      } catch (error) {
+        // A plugin that fails to learn costs neither the exchange's line nor its place in the metrics.
+        deps.onFailure(record, error);
+      }
       deps.onExchange(record);
     }
   };

@@ -41,6 +41,14 @@ export interface Section {
   readonly plots?: PlotValues;
 }
 
+/** A section that was run. */
+export interface SectionRun extends Section {
+  /** Runs it again. */
+  readonly command: string;
+  /** How many cores other processes of the machine used meanwhile. */
+  readonly disturbingCores: number;
+}
+
 /** A number with as many digits as it deserves. */
 export function digits(value: number, fraction = 0): string {
   return value.toLocaleString('en-US', { minimumFractionDigits: fraction, maximumFractionDigits: fraction });

@@ -29,14 +29,20 @@ export interface Child {
 
 export interface Children {
   start(command: string, args: readonly string[], options: StartOptions): Child;
-  /** Kills whatever is left, at once. */
+  /** CPU time of this process and of all children so far, ended ones included, in microseconds. */
+  cpuMicroseconds(): number;
+  /** Stops whatever is left, and waits until it is gone. */
+  stopAll(): Promise<void>;
+  /** Kills whatever is left, for exit handlers. */
   killAll(): void;
 }
 
+const pinningCommand = 'taskset';
+
 /** A group of children whose standard error goes to files in `folder`. */
 export function createChildren(folder: string): Children {
-  const running = new Set<ChildProcess>();
-  const canPin = spawnSync('taskset', ['--version'], { stdio: 'ignore' }).status === 0;
+  const running = new Map<ChildProcess, Child>();
+  const canPin = spawnSync(pinningCommand, ['--version'], { stdio: 'ignore' }).status === 0;
 
   return {
     start(command, args, { name, core, stdout, ipc = false }) {
@@ -46,12 +52,11 @@ export function createChildren(folder: string): Children {
       const pinned = core !== undefined && canPin;
       // A process group of its own: Ctrl-C reaches it through us.
       const child = spawn(
-        pinned ? 'taskset' : command,
+        pinned ? pinningCommand : command,
         pinned ? ['-c', String(core), command, ...args] : [...args],
         { stdio, detached: true },
       );
       closeSync(stderr);
-      running.add(child);
       let stopping = false;
       const exited = new Promise<void>((resolve) => {
         child.once('error', () => resolve());
@@ -65,7 +70,7 @@ export function createChildren(folder: string): Children {
       });
       failed.catch(() => undefined);
       const pid = child.pid ?? -1;
-      return {
+      const handle: Child = {
         pid,
         process: child,
         failed,
@@ -80,9 +85,19 @@ export function createChildren(folder: string): Children {
           clearTimeout(deadline);
         },
       };
+      running.set(child, handle);
+      return handle;
+    },
+    cpuMicroseconds() {
+      let total = ownCpuMicroseconds();
+      for (const child of running.values()) total += child.cpuMicroseconds();
+      return total;
+    },
+    async stopAll() {
+      await Promise.all([...running.values()].map((child) => child.stop()));
     },
     killAll() {
-      for (const child of running) child.kill('SIGKILL');
+      for (const child of running.keys()) child.kill('SIGKILL');
     },
   };
 }
@@ -108,13 +123,41 @@ export async function nextMessage(child: Child): Promise<unknown> {
   return message;
 }
 
+/** CPU time of everything on the machine, in microseconds; what a hypervisor took is in it. */
+export function machineCpuMicroseconds(): number {
+  const [user, nice, system, , , , , steal] = readFileSync('/proc/stat', 'latin1')
+    .slice('cpu'.length)
+    .trim()
+    .split(/\s+/, 8)
+    .map(Number);
+  return microseconds(user! + nice! + system! + steal!);
+}
+
 const ticksPerSecond = 100;
 
+function microseconds(ticks: number): number {
+  return (ticks * 1e6) / ticksPerSecond;
+}
+
 function cpuMicroseconds(pid: number): number {
+  const [user, system] = cpuTicks(String(pid));
+  return microseconds(user! + system!);
+}
+
+/** Of this process and of its children that ended. */
+function ownCpuMicroseconds(): number {
+  return microseconds(cpuTicks('self').reduce((sum, ticks) => sum + ticks, 0));
+}
+
+/** User and system time of a process, then of its children that ended. */
+function cpuTicks(pid: string): number[] {
   const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
-  // The name in brackets may hold anything; utime and stime are the 12th and 13th fields after it.
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  return ((Number(fields[11]) + Number(fields[12])) * 1e6) / ticksPerSecond;
+  // The name in brackets may hold anything; the times are the 12th to 15th fields after it.
+  return stat
+    .slice(stat.lastIndexOf(')') + 2)
+    .split(' ', 15)
+    .slice(11)
+    .map(Number);
 }
 
 function residentMegabytes(pid: number): number {

@@ -1,9 +1,9 @@
 /**
  * A load of ext_proc exchanges without Envoy in between: one HTTP/2 connection, `concurrency` streams at a time, each the
- * messages that Envoy sends in BUFFERED mode. Written on node:http2 so that the client costs as little as it can.
+ * messages that Envoy sends in BUFFERED mode.
  */
-import http2 from 'node:http2';
 import { encode } from '../support/proto.ts';
+import { connectGrpc, frameMessage, type FramedMessage, type GrpcConnection } from './grpc-connection.ts';
 import { counter } from './prompts.ts';
 
 export interface LoadOptions {
@@ -28,18 +28,14 @@ export interface LoadResult {
 }
 
 const requestType = 'envoy.service.ext_proc.v3.ProcessingRequest';
+const processPath = '/envoy.service.ext_proc.v3.ExternalProcessor/Process';
 
 /** Runs the load to its end. */
 export async function exchangeLoad(options: LoadOptions): Promise<LoadResult> {
-  const session = http2.connect(`http://${options.target}`, { settings: { initialWindowSize: 4 << 20 } });
-  await new Promise((resolve, reject) => {
-    session.once('connect', resolve);
-    session.once('error', reject);
-  });
-  session.setLocalWindowSize(32 << 20);
-  const template = grpcFrame(encode(requestType, { requestBody: { body: options.body, endOfStream: true } }));
-  const numberAt = template.indexOf(counter);
+  const body = frameMessage(encode(requestType, { requestBody: { body: options.body, endOfStream: true } }));
+  const numberAt = body.frames.indexOf(counter);
   if (numberAt < 0) throw new Error('Cannot make prompts unique: the body has no counter');
+  const connection = await connectGrpc(options.target, processPath, body.payloadBytes);
   let started = 0;
   let failed = 0;
   const startMs = performance.now();
@@ -47,14 +43,19 @@ export async function exchangeLoad(options: LoadOptions): Promise<LoadResult> {
   await Promise.all(
     Array.from({ length: options.concurrency }, async () => {
       while (started < options.exchanges && performance.now() < endMs) {
-        const body = Buffer.from(template);
-        body.write(String(options.firstNumber + started++).padStart(counter.length, '0'), numberAt, 'latin1');
-        if (!(await runExchange(session, body, options.responseChunks))) failed++;
+        const number = String(options.firstNumber + started++).padStart(counter.length, '0');
+        const isComplete = await runExchange(
+          connection,
+          body,
+          (frames) => frames.write(number, numberAt, 'latin1'),
+          options.responseChunks,
+        );
+        if (!isComplete) failed++;
       }
     }),
   );
   const seconds = (performance.now() - startMs) / 1000;
-  session.close();
+  connection.close();
   return { exchanges: started, failed, seconds };
 }
 
@@ -62,14 +63,14 @@ const sseChunk = Buffer.from(
   `data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":{"content":"token text "},"finish_reason":null}]}\n\n${' '.repeat(80)}`,
 );
 const sseEnd = Buffer.from('data: [DONE]\n\n');
-const chunk = grpcFrame(encode(requestType, { responseBody: { body: sseChunk } }));
-const lastChunk = grpcFrame(encode(requestType, { responseBody: { body: sseEnd, endOfStream: true } }));
+const chunk = frameMessage(encode(requestType, { responseBody: { body: sseChunk } }));
+const lastChunk = frameMessage(encode(requestType, { responseBody: { body: sseEnd, endOfStream: true } }));
 
 function headerMap(fields: Record<string, string>): object {
   return { headers: Object.entries(fields).map(([key, value]) => ({ key, rawValue: Buffer.from(value) })) };
 }
 
-const requestHeaders = grpcFrame(
+const requestHeaders = frameMessage(
   encode(requestType, {
     requestHeaders: {
       headers: headerMap({
@@ -101,12 +102,12 @@ const requestHeaders = grpcFrame(
 );
 
 /** The response of an engine, by its address: Envoy says who served, and that is who was chosen. */
-const responseHeaders = new Map<string, Buffer>();
+const responseHeaders = new Map<string, FramedMessage>();
 
-function responseHeadersFrom(address: string): Buffer {
+function responseHeadersFrom(address: string): FramedMessage {
   let frame = responseHeaders.get(address);
   if (frame === undefined) {
-    frame = grpcFrame(
+    frame = frameMessage(
       encode(requestType, {
         responseHeaders: {
           headers: headerMap({
@@ -132,44 +133,32 @@ function responseHeadersFrom(address: string): Buffer {
 
 /** Sends the head, the body at its answer, the response at the body's answer, and half-closes at the last answer. */
 function runExchange(
-  session: http2.ClientHttp2Session,
-  body: Buffer,
+  connection: GrpcConnection,
+  body: FramedMessage,
+  number: (frames: Buffer) => void,
   responseChunks: number,
 ): Promise<boolean> {
   return new Promise((resolve) => {
-    const stream = session.request({
-      ':method': 'POST',
-      ':path': '/envoy.service.ext_proc.v3.ExternalProcessor/Process',
-      'content-type': 'application/grpc',
-      te: 'trailers',
-    });
     let answers = 0;
-    let buffered: Buffer = emptyBuffer;
     let served = true;
-    stream.write(requestHeaders);
-    stream.on('data', (data: Buffer) => {
-      buffered = buffered.length === 0 ? data : Buffer.concat([buffered, data]);
-      while (buffered.length >= 5 && buffered.length >= 5 + buffered.readUInt32BE(1)) {
-        const end = 5 + buffered.readUInt32BE(1);
+    connection.open(requestHeaders, {
+      message(answer, stream) {
         answers++;
-        if (answers === 1) stream.write(body);
+        if (answers === 1) stream.send(body, number);
         else if (answers === 2) {
-          const address = destination(buffered.subarray(0, end));
+          const address = destination(answer);
           served = address !== undefined;
           if (address === undefined) stream.end();
-          else stream.write(responseHeadersFrom(address));
+          else stream.send(responseHeadersFrom(address));
         } else if (answers === 3 + responseChunks) stream.end();
-        else if (answers === 2 + responseChunks) stream.write(lastChunk);
-        else stream.write(chunk);
-        buffered = buffered.subarray(end);
-      }
+        else if (answers === 2 + responseChunks) stream.send(lastChunk);
+        else stream.send(chunk);
+      },
+      close: (clean) => resolve(clean && served && answers === 3 + responseChunks),
     });
-    stream.on('error', () => resolve(false));
-    stream.on('close', () => resolve(served && answers === 3 + responseChunks));
   });
 }
 
-const emptyBuffer = Buffer.alloc(0);
 const destinationHeader = 'x-gateway-destination-endpoint';
 
 /** The first of the addresses that an answer names, or undefined for a refusal. */
@@ -181,12 +170,4 @@ function destination(answer: Buffer): string | undefined {
   const list = answer.toString('latin1', at + 2, at + 2 + answer[at + 1]!);
   const comma = list.indexOf(',');
   return comma < 0 ? list : list.slice(0, comma);
-}
-
-function grpcFrame(message: Buffer): Buffer {
-  const frame = Buffer.allocUnsafe(5 + message.length);
-  frame[0] = 0;
-  frame.writeUInt32BE(message.length, 1);
-  message.copy(frame, 5);
-  return frame;
 }

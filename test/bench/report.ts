@@ -1,28 +1,39 @@
 /** docs/performance.md and its drawings, and the same tables for a terminal. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { digits, type Section, type Table, type Target } from './bench.ts';
+import { digits, type SectionRun, type Table, type Target } from './bench.ts';
 import { comparisonPlots, peerNotes } from './peers.ts';
 import { drawPlot } from './plot.ts';
-
-/** A section that was run, with the command that runs it again. */
-export interface NamedSection extends Section {
-  readonly command: string;
-}
 
 export interface Report {
   readonly machine: readonly (readonly [string, string])[];
   readonly quick: boolean;
-  readonly sections: readonly NamedSection[];
+  readonly sections: readonly SectionRun[];
 }
 
 /** A section as it is read at a terminal. */
-export function printable({ title, tables, targets }: Section): string {
+export function printable(section: SectionRun): string {
+  const { title, tables, targets } = section;
   return [
     `\n## ${title}`,
     ...tables.map(alignedTable),
-    ...targets.map((target) => targetRow(target).join(' | ')),
+    ...targets.map((target) => targetRow(target, section).join('   ')),
+    ...disturbance(section),
   ].join('\n\n');
+}
+
+/** More than this, and figures of two runs differ by more than what is looked for. */
+const tolerableCores = 0.15;
+
+function isDisturbed({ disturbingCores }: SectionRun): boolean {
+  return disturbingCores > tolerableCores;
+}
+
+function disturbance(section: SectionRun): string[] {
+  if (!isDisturbed(section)) return [];
+  return [
+    `**Disturbed**: other processes of the machine used ${digits(section.disturbingCores, 1)} cores meanwhile. These figures are an upper bound at best.`,
+  ];
 }
 
 /** Writes the page and its drawings below `docs`. */
@@ -40,7 +51,7 @@ export function writeReport(report: Report, docs: string): void {
 }
 
 function markdown({ machine, quick, sections }: Report, images: readonly string[]): string {
-  const targets = sections.flatMap((section) => section.targets);
+  const targets = sections.flatMap((section) => section.targets.map((target) => targetRow(target, section)));
   return [
     '# Performance',
     'Written by `npm run bench -- --write`; `make bench` measures the same and prints it. Every figure below is from one run on one machine. Nothing leaves the loopback.',
@@ -57,21 +68,25 @@ function markdown({ machine, quick, sections }: Report, images: readonly string[
       '- Where two figures are separated by a slash they are two repetitions. If they differ much, the machine was busy and the row is worth nothing.',
     ].join('\n'),
     '## Promised and measured',
-    alignedTable({ columns: ['what', 'target', 'measured', ''], rows: targets.map(targetRow) }),
+    alignedTable({ columns: ['what', 'target', 'measured', ''], rows: targets }),
     '## Beside others',
     ...images,
     ...peerNotes,
-    ...sections.flatMap(({ title, command, notes, tables }) => [
-      `## ${title}`,
-      `\`${command}\``,
-      ...notes,
-      ...tables.map(alignedTable),
+    ...sections.flatMap((section) => [
+      `## ${section.title}`,
+      `\`${section.command}\``,
+      ...section.notes,
+      ...disturbance(section),
+      ...section.tables.map(alignedTable),
     ]),
     '',
   ].join('\n\n');
 }
 
-function targetRow({ what, atMost, atLeast, unit, measured }: Target): readonly string[] {
+function targetRow(
+  { what, atMost, atLeast, unit, measured }: Target,
+  section: SectionRun,
+): readonly string[] {
   const fraction = unit === ' ms' ? 2 : unit === ' %' ? 1 : 0;
   const limit = atMost ?? atLeast ?? Number.NaN;
   const isReached = atMost === undefined ? measured >= limit : measured <= limit;
@@ -79,7 +94,7 @@ function targetRow({ what, atMost, atLeast, unit, measured }: Target): readonly 
     what,
     `${atMost === undefined ? '≥' : '≤'} ${limit.toLocaleString('en-US')}${unit}`,
     `${digits(measured, fraction)}${unit}`,
-    isReached ? 'reached' : '**not reached**',
+    (isReached ? 'reached' : '**not reached**') + (isDisturbed(section) ? ' (disturbed)' : ''),
   ];
 }
 

@@ -55,7 +55,7 @@ export async function benchThroughEnvoy(bench: Bench): Promise<Section> {
   bench.progress('warming up');
   for (const { url, sluice } of systems) {
     for (const bodyBytes of sluice === undefined ? [2000] : bodies)
-      await runWrk(bench, { url, bodyBytes, connections: 16, seconds: bench.quick ? 1 : 2 });
+      await runWrk(bench, { url, bodyBytes, connections: 16, seconds: 1 });
   }
   for (const bodyBytes of bodies) {
     for (const connections of connectionCounts) {

@@ -16,9 +16,11 @@ export interface WrkFigure {
   readonly failed: number;
 }
 
+const wrkCommand = 'wrk';
+
 /** @throws Error with the command that installs it where there is none. */
 export function requireWrk(): void {
-  if (spawnSync('wrk', ['--version'], { stdio: 'ignore' }).error === undefined) return;
+  if (spawnSync(wrkCommand, ['--version'], { stdio: 'ignore' }).error === undefined) return;
   throw new Error('Cannot measure through Envoy without wrk; run `apt-get update && apt-get install -y wrk`');
 }
 
@@ -35,7 +37,7 @@ export async function runWrk(
   const script = path.join(bench.folder, `post-${load.bodyBytes}.lua`);
   writeFileSync(script, luaScript(promptBody(load.bodyBytes).toString()));
   const wrk = bench.children.start(
-    'wrk',
+    wrkCommand,
     ['-t1', `-c${load.connections}`, `-d${load.seconds}s`, '-s', script, load.url],
     { name: 'wrk', stdout: 'pipe' },
   );

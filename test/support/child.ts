@@ -1,6 +1,6 @@
 /** Sluice's own command line as a child process: what it prints, how it ends, and that it leaves nobody behind. */
 import { spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 
@@ -21,6 +21,8 @@ export interface Child {
   line(pattern: RegExp): Promise<string>;
   /** Sends a signal to the process alone. */
   kill(signal: NodeJS.Signals): void;
+  /** Sends SIGINT to its process group, as a terminal does at Ctrl-C. */
+  interrupt(): void;
   /** For `afterEach`: SIGKILL where it still runs; resolves when it is gone. */
   end(): Promise<void>;
 }
@@ -45,8 +47,11 @@ export function startChild(
     cwd: root,
     env: { ...process.env, NODE_OPTIONS: '', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
+    // A process group of its own, as a shell gives to each command.
+    detached: true,
   });
-  if (child.pid === undefined) throw new Error(`Cannot run "${program}"`);
+  const { pid } = child;
+  if (pid === undefined) throw new Error(`Cannot run "${program}"`);
   const lines: string[] = [];
   const waiting = new Set<() => void>();
   let stderr = '';
@@ -67,7 +72,7 @@ export function startChild(
     });
   });
   return {
-    pid: child.pid,
+    pid,
     lines,
     get stderr() {
       return stderr;
@@ -86,8 +91,9 @@ export function startChild(
         check();
       }),
     kill: (signal) => void child.kill(signal),
+    interrupt: () => void process.kill(-pid, 'SIGINT'),
     async end() {
-      if (!ended) child.kill('SIGKILL');
+      if (!ended) process.kill(-pid, 'SIGKILL');
       await exited;
     },
   };
@@ -100,5 +106,25 @@ export function isAlive(pid: number): boolean {
     return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
   } catch {
     return false;
+  }
+}
+
+/** Everybody whom a process started, and whom they started, now. */
+export function descendants(pid: number): number[] {
+  const parents = readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map((name) => ({ pid: Number(name), parent: parentOf(name) }));
+  const found = [pid];
+  for (const ancestor of found)
+    found.push(...parents.filter(({ parent }) => parent === ancestor).map((process_) => process_.pid));
+  return found.slice(1);
+}
+
+function parentOf(pid: string): number | undefined {
+  try {
+    return Number(/^PPid:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]);
+  } catch {
+    // It ended meanwhile.
+    return undefined;
   }
 }

@@ -6,7 +6,9 @@ interface Bootstrap extends Fields {
   readonly layered_runtime: { readonly layers: readonly { readonly static_layer: Fields }[] };
   readonly static_resources: {
     readonly listeners: readonly {
-      readonly filter_chains: readonly { readonly filters: readonly { readonly typed_config: ConnectionManager }[] }[];
+      readonly filter_chains: readonly {
+        readonly filters: readonly { readonly typed_config: ConnectionManager }[];
+      }[];
     }[];
   };
 }
@@ -47,7 +49,8 @@ export function withoutAccessLog(manager: ConnectionManager): void {
 
 /** Clients' control headers reach Sluice, as they do where nobody strips them. */
 export function withoutStripping(manager: ConnectionManager): void {
-  if (!('early_header_mutation_extensions' in manager)) throw new Error('The bootstrap does not strip headers');
+  if (!('early_header_mutation_extensions' in manager))
+    throw new Error('The bootstrap does not strip headers');
   manager['early_header_mutation_extensions'] = [];
 }
 

@@ -17,7 +17,10 @@ let gateway: Gateway;
 let engine: SimulatedEngine;
 let requests = 0;
 beforeAll(async () => {
-  gateway = await startGateway({ engines: [{ requestLogSize: 1000, speed: 1 }] });
+  gateway = await startGateway({
+    engines: [{ requestLogSize: 1000, speed: 1 }],
+    config: 'usage: { sampleRate: 0 }',
+  });
   engine = gateway.engines[0]!;
 }, 60_000);
 afterAll(() => gateway.stop());

@@ -21,6 +21,8 @@ const byId = (id: unknown): SimulatedEngine => gateway.engines.find((engine) => 
 const others = (engine: SimulatedEngine): string[] =>
   gateway.engines.filter((other) => other !== engine).map(idOf);
 const line = (reply: Reply): Promise<ExchangeLine> => exchangeOf(gateway, reply);
+const healthOf = async (engine: SimulatedEngine): Promise<string | undefined> =>
+  (await endpoints(gateway)).find(({ id }) => id === idOf(engine))?.health.kind;
 let prompts = 0;
 
 /** Teaches a new prompt to some engine: it is the first choice for that prompt from now on. */
@@ -188,8 +190,6 @@ scrape: { interval: 100ms, staleAfter: 500ms, timeout: 200ms, modelsInterval: 50
     await untilIdle(gateway);
   });
 
-  const healthOf = async (engine: SimulatedEngine): Promise<string | undefined> =>
-    (await endpoints(gateway)).find(({ id }) => id === idOf(engine))?.health.kind;
   const allHealthy = (): Promise<void> =>
     eventually(async () => (await endpoints(gateway)).every(({ health }) => health.kind === 'healthy'));
 
@@ -256,27 +256,28 @@ scrape: { interval: 100ms, staleAfter: 500ms, timeout: 200ms, modelsInterval: 50
       expect(others(engine)).toContain((await line(await chat(gateway)))['servedBy']);
     outgoing.destroy();
   });
+});
 
-  it('that an engine was restarted: its cache is believed empty, and it serves', async () => {
+describe('an engine is started again', () => {
+  it('at the same address: its cache is believed empty, and it serves', async () => {
+    gateway = await startGateway({
+      config: `${byAffinity}\nscrape: { interval: 100ms, staleAfter: 500ms, modelsInterval: 500ms }`,
+    });
     const { prompt, engine } = await affine();
-    expect((await line(await chat(gateway, { prompt })))['servedBy']).toBe(idOf(engine));
-    await engine.stop();
-    await eventually(async () => (await healthOf(engine)) === 'unhealthy');
-    const restarted = await startSimulatedEngine({ model: 'm', speed: 20, port: engine.port });
+    let restarted: SimulatedEngine | undefined;
     try {
-      await allHealthy();
+      expect((await line(await chat(gateway, { prompt })))['servedBy']).toBe(idOf(engine));
+      await engine.stop();
+      await eventually(async () => (await healthOf(engine)) === 'unhealthy');
+      restarted = await startSimulatedEngine({ model: 'm', speed: 20, port: engine.port });
+      await eventually(async () => (await healthOf(engine)) === 'healthy');
       const decision = await decisionOf(gateway, await line(await chat(gateway, { prompt })));
       expect(Object.values(decision.scores('prefix-cache'))).toEqual([0, 0, 0]);
-      await eventually(async () => {
-        await chat(gateway);
-        return restarted.requests().some(({ path }) => path === '/v1/chat/completions');
-      });
+      await eventually(async () => (await line(await chat(gateway)))['servedBy'] === idOf(engine));
+      await untilIdle(gateway);
     } finally {
-      for (const other of gateway.engines) if (other !== engine) await chat(gateway);
-      await restarted.stop();
-      // The last test of this gateway: what is left of it are two engines.
       await gateway.stop();
-      gateway = await startGateway({ config: byAffinity });
+      await restarted?.stop();
     }
   }, 30_000);
 });

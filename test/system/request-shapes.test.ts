@@ -22,7 +22,10 @@ const streamedChat = JSON.stringify({
 
 let gateway: Gateway;
 beforeAll(async () => {
-  gateway = await startGateway({ engines: [{ adapters: ['my-adapter'], requestLogSize: 1000 }] });
+  gateway = await startGateway({
+    engines: [{ adapters: ['my-adapter'], requestLogSize: 1000 }],
+    config: 'usage: { sampleRate: 0 }',
+  });
 }, 60_000);
 afterAll(() => gateway.stop());
 afterEach(async () => {

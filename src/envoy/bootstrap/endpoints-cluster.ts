@@ -22,7 +22,7 @@ export function endpointsClusterConfig(settings: BootstrapSettings): object {
         api_config_source: {
           api_type: 'GRPC',
           transport_api_version: 'V3',
-          grpc_services: [{ envoy_grpc: { cluster_name: schedulerCluster } }],
+          grpc_services: [{ envoy_grpc: { cluster_name: schedulerCluster, retry_policy: askAgain } }],
         },
       },
     },
@@ -68,6 +68,9 @@ export function endpointsClusterConfig(settings: BootstrapSettings): object {
     },
   };
 }
+
+/** By default Envoy asks again only after up to 30 s, and answers 503 for new endpoints until then. */
+const askAgain = { retry_back_off: { base_interval: duration(250), max_interval: duration(2_000) } };
 
 /**
  * Attempt n goes to the n-th endpoint that the decision names. Only metadata is read: a header could come from a client.

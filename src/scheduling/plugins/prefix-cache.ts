@@ -54,7 +54,7 @@ export const prefixCacheScorer: ScorerDefinition<PrefixCacheParams> = {
       .max(10_000_000)
       .default(2_000_000)
       .describe(
-        'Blocks remembered over all endpoints, each costing some 56 bytes; when full, all get equal shares.',
+        'Blocks remembered over all endpoints, each costing some 72 bytes; when full, all get equal shares.',
       ),
   }),
   create: (params, deps) => new PrefixCache(params, deps),

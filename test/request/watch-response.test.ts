@@ -1,0 +1,320 @@
+import { describe, expect, it } from '@jest/globals';
+import type { AccessLog, AccessLogEntry } from '../../src/request/access-log.ts';
+import type { Api } from '../../src/request/parsed-request.ts';
+import { watchResponse, type UsageMode } from '../../src/request/watch-response.ts';
+import type { UsageSource } from '../../src/request/usage.ts';
+import { FakeClock } from '../support/fake-clock.ts';
+import { aHead, FakeExchange } from '../support/fake-exchange.ts';
+
+const events = { 'content-type': 'text/event-stream' };
+const json = { 'content-type': 'application/json' };
+const shortJson = { ...json, 'content-length': '999999' };
+
+/** A stream with one token, and usage of 1 and 2 tokens. */
+const streamedBody =
+  'data: {"choices":[{"delta":{"content":"Hi"}}]}\n\n' +
+  'data: {"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2}}\n\n' +
+  'data: [DONE]\n\n';
+const jsonBody = '{"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2}}';
+
+/** Envoy's account, with usage of 7 and 3 tokens. */
+function anEntry(known: Partial<AccessLogEntry> = {}): AccessLogEntry {
+  return {
+    status: 200,
+    details: 'via_upstream',
+    clientClosed: false,
+    upstreamFailed: false,
+    servedBy: '10.0.0.1:8000',
+    attempts: 2,
+    durationMs: 5,
+    responseBytes: 55,
+    usage: { input_tokens: 7, output_tokens: 3 },
+    ...known,
+  };
+}
+
+/** An access log with one answer, that keeps what was asked of it. */
+class FakeAccessLog implements AccessLog {
+  readonly asked: string[] = [];
+  readonly reliable: boolean;
+  readonly #entry: AccessLogEntry | undefined;
+
+  constructor(reliable: boolean, entry: AccessLogEntry | undefined) {
+    this.reliable = reliable;
+    this.#entry = entry;
+  }
+
+  claim(exchangeId: string) {
+    this.asked.push(`claim ${exchangeId}`);
+    return {
+      entry: async () => {
+        this.asked.push('entry');
+        return this.#entry;
+      },
+      abandon: () => void this.asked.push('abandon'),
+    };
+  }
+}
+
+interface Situation {
+  readonly mode?: UsageMode;
+  readonly reliable?: boolean;
+  readonly sampleRate?: number;
+  readonly random?: () => number;
+  readonly api?: Api | undefined;
+  readonly stream?: boolean;
+  readonly entry?: AccessLogEntry | undefined;
+}
+
+function begin(situation: Situation) {
+  const { mode = 'auto', reliable = true, sampleRate = 0, random = () => 0.5, stream = true } = situation;
+  const clock = new FakeClock();
+  const exchange = new FakeExchange(aHead({ hasBody: false }));
+  const accessLog = new FakeAccessLog(reliable, 'entry' in situation ? situation.entry : anEntry());
+  exchange.route({ destinations: ['a'], model: 'm', edits: [], removeHeaders: [], setHeaders: {} });
+  const watch = watchResponse(
+    exchange,
+    { api: 'api' in situation ? situation.api : 'chat', stream },
+    { clock, accessLog, random },
+    { mode, sampleRate },
+  );
+  return { clock, exchange, accessLog, watch };
+}
+
+describe('watchResponse() looks at the body, or at the access log', () => {
+  const cases: readonly [string, Situation, Record<string, string>, boolean, UsageSource][] = [
+    ['auto, log reliable', {}, events, false, 'access-log'],
+    ['auto, log reliable, short JSON', { stream: false }, shortJson, false, 'access-log'],
+    [
+      'auto, log reliable, JSON that Envoy passes over',
+      { stream: false },
+      { ...json, 'content-length': '1000000' },
+      true,
+      'streamed',
+    ],
+    ['auto, log reliable, JSON of unknown length', { stream: false }, json, true, 'streamed'],
+    [
+      'auto, log reliable, JSON with a charset',
+      { stream: false },
+      { 'content-type': 'application/json; charset=utf-8' },
+      true,
+      'streamed',
+    ],
+    ['auto, log reliable, sampled', { sampleRate: 0.51 }, events, true, 'streamed'],
+    ['auto, log reliable, not sampled', { sampleRate: 0.5 }, events, false, 'access-log'],
+    [
+      'auto, log reliable, sampled but not a stream',
+      { sampleRate: 1, stream: false },
+      shortJson,
+      false,
+      'access-log',
+    ],
+    ['auto, log not reliable', { reliable: false }, events, true, 'streamed'],
+    ['auto, log not reliable, JSON', { reliable: false, stream: false }, shortJson, true, 'streamed'],
+    [
+      'auto, log not reliable, an API without usage',
+      { reliable: false, api: 'by-model' },
+      json,
+      false,
+      'none',
+    ],
+    ['auto, log not reliable, an allowed path', { reliable: false, api: undefined }, json, false, 'none'],
+    ['auto, log reliable, an API without usage', { api: 'by-model' }, json, false, 'access-log'],
+    ['access-log', { mode: 'access-log' }, events, false, 'access-log'],
+    ['access-log, none seen yet', { mode: 'access-log', reliable: false }, events, false, 'access-log'],
+    ['access-log, JSON of unknown length', { mode: 'access-log' }, json, false, 'access-log'],
+    ['access-log, sampled', { mode: 'access-log', sampleRate: 1 }, events, false, 'access-log'],
+    ['streamed', { mode: 'streamed' }, events, true, 'streamed'],
+    ['streamed, short JSON', { mode: 'streamed', stream: false }, shortJson, true, 'streamed'],
+    ['streamed, an API without usage', { mode: 'streamed', api: 'by-model' }, json, false, 'none'],
+    ['none', { mode: 'none' }, events, false, 'none'],
+    ['none, sampled', { mode: 'none', sampleRate: 1 }, events, false, 'none'],
+    [
+      'a body that cannot be read',
+      { sampleRate: 1 },
+      { ...events, 'content-encoding': 'gzip' },
+      true,
+      'access-log',
+    ],
+  ];
+
+  it.each(cases)('%s', async (_, situation, fields, shown, source) => {
+    const { exchange, watch } = begin(situation);
+    exchange.respond({ fields });
+    await watch.head();
+    const ended = watch.ended();
+    expect(exchange.observer !== undefined).toBe(shown);
+    exchange.pass(fields['content-type'] === 'text/event-stream' ? streamedBody : jsonBody);
+    exchange.close(true);
+    await ended;
+    const { source: told, usage } = await watch.outcome();
+    expect(told).toBe(source);
+    const expected = { streamed: [1, 2], 'access-log': [7, 3], none: [undefined, undefined] }[source];
+    expect([usage?.inputTokens, usage?.outputTokens]).toEqual(expected);
+  });
+
+  it.each<[string, Situation, readonly string[]]>([
+    ['asks where the log is trusted', {}, ['claim exchange-1', 'entry']],
+    ['gives up where it is not', { reliable: false }, ['claim exchange-1', 'abandon']],
+    ['gives up where bodies tell', { mode: 'streamed' }, ['claim exchange-1', 'abandon']],
+    ['does not claim where nothing is wanted', { mode: 'none' }, []],
+  ])('%s', async (_, situation, asked) => {
+    const { exchange, accessLog, watch } = begin(situation);
+    exchange.respond();
+    await watch.head();
+    exchange.close();
+    await watch.ended();
+    expect(accessLog.asked).toEqual(asked.slice(0, 1));
+    await watch.outcome();
+    expect(accessLog.asked).toEqual(asked);
+  });
+
+  it('claims the entry before it waits: Envoy may be quick', () => {
+    const { accessLog, watch } = begin({});
+    void watch.head();
+    expect(accessLog.asked).toEqual(['claim exchange-1']);
+  });
+});
+
+describe('watchResponse() tells how it ended', () => {
+  const noUsage = { usage: undefined };
+  const cases: readonly [string, Situation, boolean | undefined, string, string][] = [
+    ['the log says nothing bad', { entry: anEntry(noUsage) }, undefined, '', 'completed'],
+    ['the client closed', { entry: anEntry({ ...noUsage, clientClosed: true }) }, undefined, '', 'aborted'],
+    ['the engine failed', { entry: anEntry({ ...noUsage, upstreamFailed: true }) }, undefined, '', 'failed'],
+    [
+      'the engine failed and so the client closed',
+      { entry: anEntry({ ...noUsage, upstreamFailed: true, clientClosed: true }) },
+      undefined,
+      '',
+      'failed',
+    ],
+    [
+      'usage came, then the client closed',
+      { entry: anEntry({ clientClosed: true }) },
+      undefined,
+      '',
+      'completed',
+    ],
+    ['no entry came', { entry: undefined }, undefined, '', 'unknown'],
+    ['the body was whole', { mode: 'streamed' }, true, 'data: {}\n\n', 'completed'],
+    ['the body stopped short', { mode: 'streamed' }, false, 'data: {}\n\n', 'aborted'],
+    ['[DONE] came, then the client closed', { mode: 'streamed' }, false, 'data: [DONE]\n\n', 'completed'],
+    [
+      'usage came in the body, then the client closed',
+      { mode: 'streamed' },
+      false,
+      streamedBody,
+      'completed',
+    ],
+    [
+      'the body stopped short and the log says who failed',
+      { sampleRate: 1, entry: anEntry({ ...noUsage, upstreamFailed: true }) },
+      false,
+      'data: {}\n\n',
+      'failed',
+    ],
+    ['nobody looked', { mode: 'none' }, undefined, '', 'unknown'],
+  ];
+
+  it.each(cases)('%s', async (_, situation, bodyComplete, body, kind) => {
+    const { exchange, watch } = begin(situation);
+    exchange.respond();
+    await watch.head();
+    const ended = watch.ended();
+    exchange.pass(body);
+    exchange.close(bodyComplete);
+    await ended;
+    expect((await watch.outcome()).kind).toBe(kind);
+  });
+
+  it('and who served, by the head or else by the log', async () => {
+    const named = begin({});
+    named.exchange.respond({ servedBy: '10.0.0.9:8000', attempts: 3, status: 201 });
+    await named.watch.head();
+    named.exchange.close();
+    await named.watch.ended();
+    expect(await named.watch.outcome()).toMatchObject({
+      servedBy: '10.0.0.9:8000',
+      attempts: 3,
+      status: 200,
+    });
+
+    const silent = begin({});
+    silent.exchange.respond();
+    await silent.watch.head();
+    silent.exchange.close();
+    await silent.watch.ended();
+    expect(await silent.watch.outcome()).toMatchObject({ servedBy: '10.0.0.1:8000', attempts: 2 });
+  });
+
+  it('has the status of the head where no log says what the client saw, 0 where there was no head', async () => {
+    const answered = begin({ mode: 'none' });
+    answered.exchange.respond({ status: 404 });
+    await answered.watch.head();
+    answered.exchange.close();
+    await answered.watch.ended();
+    expect((await answered.watch.outcome()).status).toBe(404);
+
+    const left = begin({ mode: 'none' });
+    left.exchange.close();
+    expect(await left.watch.head()).toBeUndefined();
+    await left.watch.ended();
+    expect(await left.watch.outcome()).toMatchObject({ status: 0, kind: 'unknown', servedBy: undefined });
+  });
+
+  it('takes the account of an exchange that never had a head from the log', async () => {
+    const { exchange, watch } = begin({
+      entry: anEntry({ status: 503, upstreamFailed: true, usage: undefined, servedBy: undefined }),
+    });
+    exchange.close();
+    await watch.head();
+    await watch.ended();
+    expect(exchange.observer).toBeUndefined();
+    expect(await watch.outcome()).toMatchObject({ status: 503, kind: 'failed', servedBy: undefined });
+  });
+
+  it('counts bytes where it sees them, else as the log does', async () => {
+    const seen = begin({ mode: 'streamed' });
+    seen.exchange.respond();
+    await seen.watch.head();
+    const ended = seen.watch.ended();
+    seen.exchange.pass('data: {}\n\n');
+    seen.exchange.pass(':\n');
+    seen.exchange.close(true);
+    await ended;
+    expect((await seen.watch.outcome()).responseBytes).toBe(12);
+
+    const told = begin({});
+    told.exchange.respond();
+    await told.watch.head();
+    told.exchange.close();
+    await told.watch.ended();
+    expect((await told.watch.outcome()).responseBytes).toBe(55);
+  });
+
+  it('notes the time of the first token, not of the first bytes or the last', async () => {
+    const { clock, exchange, watch } = begin({ mode: 'streamed' });
+    exchange.respond();
+    await watch.head();
+    const ended = watch.ended();
+    clock.advance(10);
+    exchange.pass('data: {"choices":[{"delta":{"role":"assistant","content":""}}]}\n\n');
+    clock.advance(10);
+    exchange.pass('data: {"choices":[{"delta":{"content":"Hi"}}]}\n\n');
+    clock.advance(10);
+    exchange.pass('data: {"choices":[{"delta":{"content":" you"}}]}\n\n');
+    exchange.close(true);
+    await ended;
+    expect((await watch.outcome()).firstTokenAtMs).toBe(20);
+  });
+
+  it('has no such time where the body was not seen', async () => {
+    const { exchange, watch } = begin({});
+    exchange.respond();
+    await watch.head();
+    exchange.close();
+    await watch.ended();
+    expect((await watch.outcome()).firstTokenAtMs).toBeUndefined();
+  });
+});

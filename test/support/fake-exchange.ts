@@ -1,0 +1,138 @@
+/** An Exchange whose Envoy is the test: it sends what the test says, when the test says it, and keeps what it is told. */
+import { Headers } from '../../src/lib/headers.ts';
+import {
+  ClientGone,
+  type BodyObserver,
+  type Exchange,
+  type ExchangeEnd,
+  type LocalReply,
+  type RequestHead,
+  type ResponseHead,
+  type Route,
+} from '../../src/request/exchange.ts';
+import { Rejection } from '../../src/request/rejection.ts';
+
+/** A POST with a JSON body to come, unless said otherwise. */
+export function aHead(known: Partial<RequestHead> & { fields?: Record<string, string> } = {}): RequestHead {
+  const { fields = {}, ...head } = known;
+  return {
+    method: 'POST',
+    path: '/v1/chat/completions',
+    headers: Headers.of({ 'content-type': 'application/json', ...fields }),
+    hasBody: true,
+    ...head,
+  };
+}
+
+export class FakeExchange implements Exchange {
+  readonly id: string;
+  readonly head: RequestHead;
+  /** What was answered in the engine's place, and where the request was sent: one of both at most, as Envoy takes it. */
+  readonly replies: LocalReply[] = [];
+  readonly routes: Route[] = [];
+  /** Calls that the contract does not allow; a test expects none. */
+  readonly misuses: string[] = [];
+  /** Who looks at the response body; undefined before `finish`, and where nobody does. */
+  observer: BodyObserver | undefined;
+  #calls: string[] = [];
+  #body: Buffer | undefined;
+  #response: ResponseHead | undefined;
+  #end: ExchangeEnd | undefined;
+  readonly #abort = new AbortController();
+  #wake: () => void = () => undefined;
+
+  constructor(head: RequestHead = aHead(), id = 'exchange-1') {
+    this.head = head;
+    this.id = id;
+  }
+
+  /** The request body arrives, whole. */
+  sendBody(body: string | object): void {
+    this.#body = Buffer.from(typeof body === 'string' ? body : JSON.stringify(body));
+    this.#wake();
+  }
+
+  /** The response's head arrives. */
+  respond(known: Partial<ResponseHead> & { fields?: Record<string, string> } = {}): void {
+    const { fields = { 'content-type': 'text/event-stream' }, ...head } = known;
+    this.#response ??= {
+      status: 200,
+      headers: Headers.of(fields),
+      servedBy: undefined,
+      attempts: undefined,
+      ...head,
+    };
+    this.#wake();
+  }
+
+  /** A piece of the response body passes. */
+  pass(chunk: string): void {
+    if (this.#end === undefined) this.observer?.push(Buffer.from(chunk));
+  }
+
+  /** Envoy ends the exchange: the client left, or all was sent. */
+  close(bodyComplete?: boolean): void {
+    this.#end ??= { bodyComplete };
+    if (!this.decided) this.#abort.abort();
+    this.#wake();
+  }
+
+  get decided(): boolean {
+    return this.replies.length + this.routes.length > 0;
+  }
+
+  /** How far the main path has come: the names of the calls so far. */
+  get calls(): readonly string[] {
+    return this.#calls;
+  }
+
+  get signal(): AbortSignal {
+    return this.#abort.signal;
+  }
+
+  async body(maxBytes: number): Promise<Buffer> {
+    this.#called('body', !this.decided && !this.#calls.includes('body'));
+    while (this.#body === undefined && this.#end === undefined && this.#response === undefined)
+      await this.#change();
+    if (this.#body === undefined) throw new ClientGone();
+    if (this.#body.length > maxBytes) throw new Rejection('body-too-large', 'too large');
+    return this.#body;
+  }
+
+  extendTimeout(): void {
+    this.#called('extendTimeout', !this.decided);
+  }
+
+  reply(reply: LocalReply): void {
+    this.#called('reply', true);
+    if (this.#end === undefined && !this.decided) this.replies.push(reply);
+  }
+
+  route(route: Route): void {
+    this.#called('route', !this.decided);
+    if (this.#end !== undefined) throw new ClientGone();
+    this.routes.push(route);
+  }
+
+  async responseHead(): Promise<ResponseHead | undefined> {
+    this.#called('responseHead', this.routes.length === 1);
+    while (this.#response === undefined && this.#end === undefined) await this.#change();
+    return this.#response;
+  }
+
+  async finish(observer: BodyObserver | undefined): Promise<ExchangeEnd> {
+    this.#called('finish', this.#calls.includes('responseHead') && !this.#calls.includes('finish'));
+    this.observer = observer;
+    while (this.#end === undefined) await this.#change();
+    return observer === undefined ? { bodyComplete: undefined } : this.#end;
+  }
+
+  #called(name: string, allowed: boolean): void {
+    if (!allowed) this.misuses.push(`${name} after ${this.#calls.join(', ')}`);
+    this.#calls.push(name);
+  }
+
+  #change(): Promise<void> {
+    return new Promise((resolve) => (this.#wake = resolve));
+  }
+}

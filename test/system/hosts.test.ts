@@ -1,0 +1,129 @@
+import { afterEach, describe, expect, it } from '@jest/globals';
+import path from 'node:path';
+import {
+  startSimulatedEngine,
+  type SimulatedEngine,
+  type SimulatedEngineOptions,
+} from '../../src/engine-sim/server.ts';
+import { chat } from '../support/chat.ts';
+import { eventually } from '../support/eventually.ts';
+import { startGateway, type Gateway } from '../support/gateway.ts';
+import { endpoints, untilIdle } from '../support/pages.ts';
+import { exchangeOf } from '../support/refusals.ts';
+import { startTlsFront, tlsFile, type TlsFront } from '../support/tls-front.ts';
+
+const cleanUp: (() => Promise<unknown>)[] = [];
+afterEach(async () => {
+  for (const clean of cleanUp.splice(0).reverse()) await clean();
+});
+
+async function engine(options: Partial<SimulatedEngineOptions> = {}): Promise<SimulatedEngine> {
+  const started = await startSimulatedEngine({ model: 'm', speed: 20, ...options });
+  cleanUp.push(() => started.stop());
+  return started;
+}
+
+async function front(behind: SimulatedEngine, host?: string): Promise<TlsFront> {
+  const started = await startTlsFront(behind.port, host);
+  cleanUp.push(() => started.stop());
+  return started;
+}
+
+async function gatewayTo(backend: string, config = ''): Promise<Gateway> {
+  const gateway = await startGateway({ backends: [backend], config });
+  cleanUp.push(() => gateway.stop());
+  return gateway;
+}
+
+const trusting = (caFile: string): string =>
+  `envoy: { upstreamTls: { caFile: ${JSON.stringify(caFile)} } }\nscrape: { interval: 100ms, staleAfter: 1s }`;
+
+/** A plain and a streamed completion, with their tokens counted. */
+async function serves(gateway: Gateway, endpoint: string): Promise<void> {
+  for (const stream of [false, true]) {
+    const reply = await chat(gateway, { stream, tokens: 3 });
+    expect(reply.status).toBe(200);
+    expect(await exchangeOf(gateway, reply)).toMatchObject({
+      servedBy: endpoint,
+      attempts: 1,
+      outcome: 'completed',
+      outputTokens: 3,
+    });
+  }
+  await untilIdle(gateway);
+}
+
+describe('an engine', () => {
+  it('by a name: called by that name', async () => {
+    const named = await engine();
+    const gateway = await gatewayTo(`http://localhost:${named.port}`);
+    await serves(gateway, `127.0.0.1:${named.port}`);
+    expect(named.requests().at(-1)?.headers).toMatchObject({ host: expect.stringMatching(/^localhost(:\d+)?$/) });
+  }, 30_000);
+
+  it('by an IPv6 address', async () => {
+    const six = await engine({ host: '::1' });
+    const gateway = await gatewayTo(`http://[::1]:${six.port}`);
+    await serves(gateway, `[::1]:${six.port}`);
+  }, 30_000);
+
+  it('by https and a name: it is asked for by that name, and its certificate checked', async () => {
+    const { port, serverNames } = await front(await engine());
+    const gateway = await gatewayTo(`https://localhost:${port}`, trusting(tlsFile('ca.cert.pem')));
+    await serves(gateway, `127.0.0.1:${port}`);
+    expect(new Set(serverNames)).toEqual(new Set(['localhost']));
+  }, 30_000);
+
+  it.each([
+    ['127.0.0.1', '127.0.0.1'],
+    ['::1', '[::1]'],
+  ])(
+    'by https and the address %s',
+    async (host, written) => {
+      const { port } = await front(await engine(), host);
+      const gateway = await gatewayTo(`https://${written}:${port}`, trusting(tlsFile('ca.cert.pem')));
+      await serves(gateway, `${written}:${port}`);
+    },
+    30_000,
+  );
+
+  it('by https with any certificate, where that was asked for', async () => {
+    const { port } = await front(await engine());
+    const gateway = await gatewayTo(
+      `https://localhost:${port}`,
+      'envoy: { upstreamTls: { insecureSkipVerify: true } }',
+    );
+    await serves(gateway, `127.0.0.1:${port}`);
+  }, 30_000);
+});
+
+describe('an engine is not believed', () => {
+  it.each([
+    ['whose certificate another authority signed', tlsFile('other-ca.cert.pem'), /certificate/],
+    [
+      'whose certificate nobody trusted signed',
+      path.join(import.meta.dirname, '../envoy/support/tls/engine.cert.pem'),
+      /certificate/,
+    ],
+  ])(
+    '%s',
+    async (_name, caFile, reason) => {
+      const behind = await engine();
+      const { port } = await front(behind);
+      const started = startGateway({ backends: [`https://localhost:${port}`], config: trusting(caFile) });
+      // It is never ready: what is waited for is the first look at it.
+      const gateway = await started;
+      cleanUp.push(() => gateway.stop());
+      await eventually(async () => (await endpoints(gateway))[0]?.health.kind === 'unhealthy');
+      expect((await endpoints(gateway))[0]?.health.reason).toMatch(reason);
+      const reply = await chat(gateway);
+      expect(reply).toMatchObject({ status: 503, headers: { 'retry-after': '1' } });
+      expect(await exchangeOf(gateway, reply)).toMatchObject({ reason: 'model-unavailable' });
+      expect(behind.requests()).toEqual([]);
+      const warned = await gateway.line(({ msg }) => msg.includes('is unhealthy'));
+      expect(warned.msg).toMatch(reason);
+      await untilIdle(gateway);
+    },
+    30_000,
+  );
+});

@@ -1,0 +1,14 @@
+import { startExtProcServer } from '../src/extproc/server.ts';
+import { framed, GrpcWire } from './support/grpc-wire.ts';
+import { encode } from './support/proto.ts';
+const server = await startExtProcServer({ handle: async (e) => { e.route({destinations:['a'],model:'',edits:[],removeHeaders:[],setHeaders:{}}); await e.responseHead(); await e.finish(undefined); console.log('handled')}, accessLog: undefined as never }, { listen: '127.0.0.1:0', maxMessageBytes: 1000 });
+const w = new GrpcWire(server.port!);
+const c = w.open();
+await c.write(framed(encode('envoy.service.ext_proc.v3.ProcessingRequest',{requestHeaders:{}})));
+console.log('active', server.active);
+c.stream.on('close', () => console.log('stream closed'));
+w.session.on('goaway', (...a) => console.log('goaway', a));
+w.session.on('close', () => console.log('session closed'));
+await server.stop();
+console.log('stopped');
+setTimeout(() => process.exit(), 1000);
