@@ -224,7 +224,9 @@ function schedule(
  * itself, and may choose an engine that does not serve the model.
  */
 function attempts(ranked: Decision['ranked'], maxAttempts: number): string[] {
-  return Array.from({ length: maxAttempts }, (_, attempt) => ranked[attempt % ranked.length]!.id);
+  const destinations: string[] = [];
+  for (let i = 0; i < maxAttempts; i++) destinations.push(ranked[i % ranked.length]!.id);
+  return destinations;
 }
 
 /** Nearly always one of the ranked; Envoy's fallback may have chosen another. */

@@ -47,6 +47,8 @@ export interface GatewayOptions {
    * bootstrap, and Sluice does not know it sends its access log, as with `sluice serve`.
    */
   readonly mode?: 'router' | 'attached';
+  /** Whether to wait until an engine is ready. Default true. */
+  readonly untilReady?: boolean;
   /** Changes the bootstrap of an attached Envoy. */
   readonly bootstrap?: Partial<BootstrapOptions>;
   readonly editBootstrap?: (bootstrap: object) => object;
@@ -154,7 +156,7 @@ async function start(
     app = await startRouter({ ...appOptions, listen, envoyBin: bin });
     cleanUp.push(() => app.stop());
   }
-  await app.ready(AbortSignal.timeout(startTimeoutMs));
+  if (options.untilReady !== false) await app.ready(AbortSignal.timeout(startTimeoutMs));
   const url = `http://${listen}`;
   const admin = async (page: string): Promise<unknown> => (await fetch(app.adminUrl + page)).json();
   return {

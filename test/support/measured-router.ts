@@ -1,0 +1,37 @@
+/** `sluice router` in a process of its own that says, when asked, how much heap is left after a garbage collection. */
+import { startRouter } from '../../src/app.ts';
+import { parseConfig } from '../../src/config/load.ts';
+import { parseBackends } from '../../src/discovery/static.ts';
+import { createLogger } from '../../src/observability/log.ts';
+
+/** What the process tells its parent. */
+export type Report =
+  | { readonly kind: 'ready'; readonly adminUrl: string }
+  /** Bytes of living objects, and of buffers outside the heap. */
+  | { readonly kind: 'heap'; readonly heapUsed: number; readonly external: number };
+
+const [listen = '', backends = '', envoyBin = ''] = process.argv.slice(2);
+const config = parseConfig('usage: { accessLogTimeout: 500ms }', 'test.yaml');
+const app = await startRouter({
+  config: { ...config, admin: { host: '127.0.0.1', port: 0 } },
+  backends: parseBackends(backends, undefined),
+  listen,
+  envoyBin,
+  log: createLogger({ level: 'info', format: 'json', destination: { write: () => undefined } }),
+});
+await app.ready(AbortSignal.timeout(10_000));
+report({ kind: 'ready', adminUrl: app.adminUrl });
+
+process.on('message', (wish) => {
+  if (wish === 'stop') {
+    void app.stop().then(() => process.disconnect());
+    return;
+  }
+  global.gc?.();
+  const { heapUsed, external } = process.memoryUsage();
+  report({ kind: 'heap', heapUsed, external });
+});
+
+function report(what: Report): void {
+  process.send?.(what);
+}
