@@ -214,9 +214,10 @@ const clientLeft = new Set([15, 28]);
 /**
  * ResponseFlags that say the engine failed: no_healthy_upstream, upstream_request_timeout, upstream_remote_reset,
  * upstream_connection_failure, upstream_connection_termination, upstream_overflow, upstream_retry_limit_exceeded,
- * upstream_protocol_error (an engine that dies in the middle of a chunked body).
+ * stream_idle_timeout, upstream_max_stream_duration_reached, duration_timeout, upstream_protocol_error (an engine that
+ * dies in the middle of a chunked body).
  */
-const upstreamFailures = new Set([2, 3, 5, 6, 7, 8, 16, 24]);
+const upstreamFailures = new Set([2, 3, 5, 6, 7, 8, 16, 17, 20, 23, 24]);
 
 function readResponse(reader: protobuf.Reader): Response {
   let { status, details, responseBytes }: Response = noResponse;

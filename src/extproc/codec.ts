@@ -147,6 +147,26 @@ export const emptyAnswer = {
   'response-trailers': Buffer.from([0x32, 0x00]),
 } as const;
 
+/** How long an exchange id is: a UUID. */
+const exchangeIdLength = 36;
+
+/**
+ * Answers the request headers with nothing but the exchange id, as metadata, so that Envoy's log entry is ours also when
+ * the client leaves before the body is there. One constant with a hole in it.
+ */
+export function encodeHeadAnswer(exchangeId: string): Buffer {
+  const message = Buffer.allocUnsafe(headAnswer.length);
+  headAnswer.copy(message);
+  message.write(exchangeId, headAnswer.length - exchangeIdLength, 'latin1');
+  return message;
+}
+
+const headAnswer = ((): Buffer => {
+  const writer = Writer.create().uint32(10).fork().ldelim().uint32(66).fork(); // request_headers = 1, dynamic_metadata = 8
+  writeStruct(writer, { sluice: { exchange: ' '.repeat(exchangeIdLength) } });
+  return Buffer.from(writer.ldelim().finish());
+})();
+
 /** Answers response headers with a mode override: from now on the response body is shown chunk by chunk. */
 export const streamResponseBody: Buffer = Buffer.from(
   Writer.create()

@@ -20,6 +20,7 @@ import { spliceBody } from '../request/splice.ts';
 import type { StructValue } from '../lib/protobuf-struct.ts';
 import {
   emptyAnswer,
+  encodeHeadAnswer,
   encodeImmediateResponse,
   encodeRequestMutation,
   encodeStreamedBody,
@@ -125,7 +126,7 @@ export class ExtProcExchange implements Exchange {
     if (!this.head.hasBody) return emptyBody;
     if (this.#protocol.requestBody === 'buffered') {
       this.#owed = undefined;
-      this.#stream.send(emptyAnswer['request-headers']);
+      this.#stream.send(encodeHeadAnswer(this.id));
     } else if (this.#protocol.requestBody !== 'full-duplex') {
       throw new Error(
         `Cannot read the request body: Envoy's ext_proc filter has request_body_mode ${this.#protocol.requestBody}; it must be BUFFERED or FULL_DUPLEX_STREAMED`,
@@ -162,7 +163,8 @@ export class ExtProcExchange implements Exchange {
     const setHeaders: Record<string, string> = { ...route.setHeaders, [destinationKey]: destination };
     const metadata: Record<string, StructValue> = {
       'envoy.lb': { [destinationKey]: destination },
-      sluice: { exchange: this.id, model: route.model },
+      sluice:
+        this.#owed === 'request-body' ? { model: route.model } : { exchange: this.id, model: route.model },
     };
     const duplex = this.#protocol.requestBody === 'full-duplex';
     let body = this.#requestBytes > 0 && (duplex || route.edits.length > 0) ? this.#requestBody() : undefined;

@@ -54,6 +54,7 @@ describe('ExtProcExchange in BUFFERED mode', () => {
     expect((await body).toString()).toBe('{"model":"m"}');
     exchange.route(route);
     expect(answers()).toEqual(['requestHeaders', 'requestBody']);
+    expect(sent[0]).toEqual({ requestHeaders: {}, dynamicMetadata: exchangeIdOf(exchange) });
     expect(sent[1]).toMatchObject({
       dynamicMetadata: {
         fields: {
@@ -62,7 +63,7 @@ describe('ExtProcExchange in BUFFERED mode', () => {
               fields: { 'x-gateway-destination-endpoint': { stringValue: '10.0.0.1:8000,10.0.0.2:8000' } },
             },
           },
-          sluice: { structValue: { fields: { exchange: { stringValue: exchange.id } } } },
+          sluice: { structValue: { fields: { model: { stringValue: 'm' } } } },
         },
       },
     });
@@ -101,10 +102,11 @@ describe('ExtProcExchange in BUFFERED mode', () => {
   });
 
   it('decides on the head when there is no body', async () => {
-    const { exchange, answers } = open(buffered, true);
+    const { exchange, sent, answers } = open(buffered, true);
     expect((await exchange.body(10)).length).toBe(0);
     exchange.route(route);
     expect(answers()).toEqual(['requestHeaders']);
+    expect(sent[0]).toMatchObject({ dynamicMetadata: exchangeIdOf(exchange) });
   });
 
   it('replies once, and only while nothing was decided', () => {
@@ -244,6 +246,11 @@ describe('ExtProcExchange in FULL_DUPLEX_STREAMED mode', () => {
     );
   });
 });
+
+/** The metadata by which Envoy's log entry is matched. */
+function exchangeIdOf({ id }: ExtProcExchange): object {
+  return { fields: { sluice: { structValue: { fields: { exchange: { stringValue: id } } } } } };
+}
 
 /** What the streamed_response answers add up to. */
 function streamed(sent: readonly Record<string, unknown>[]): { text: string; ends: number } {
