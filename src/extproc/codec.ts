@@ -1,16 +1,17 @@
 /**
  * Bytes to Frame and replies to bytes, for the two messages of ext_proc.
  *
- * Written by hand on protobufjs' reader and writer because these two messages are the hot path: header values go from the
+ * Written by hand, on protobufjs' reader and a writer of our own, because these two messages are the hot path: header values go from the
  * wire to strings without a Buffer in between, fields nobody reads are skipped, and empty answers are constants. proto/
  * is the contract; a test holds this file against it.
  */
 import protobuf from 'protobufjs/minimal.js';
 import { Headers } from '../lib/headers.ts';
 import { readMapEntry, readStruct, writeStruct, type StructValue } from '../lib/protobuf-struct.ts';
+import { ProtobufWriter } from '../lib/protobuf-writer.ts';
 import type { Attributes, BodyMode, Frame, ProtocolConfig } from './frame.ts';
 
-const { Reader, Writer } = protobuf;
+const { Reader } = protobuf;
 
 const bodyModes: readonly BodyMode[] = [
   'none',
@@ -162,31 +163,24 @@ export function encodeHeadAnswer(exchangeId: string): Buffer {
 }
 
 const headAnswer = ((): Buffer => {
-  const writer = Writer.create().uint32(10).fork().ldelim().uint32(66).fork(); // request_headers = 1, dynamic_metadata = 8
-  writeStruct(writer, { sluice: { exchange: ' '.repeat(exchangeIdLength) } });
-  return Buffer.from(writer.ldelim().finish());
+  const writer = new ProtobufWriter().begin(10).end().begin(66); // request_headers = 1, dynamic_metadata = 8
+  return writeStruct(writer, { sluice: { exchange: ' '.repeat(exchangeIdLength) } })
+    .end()
+    .finish();
 })();
 
 /** Answers response headers with a mode override: from now on the response body is shown chunk by chunk. */
-export const streamResponseBody: Buffer = Buffer.from(
-  Writer.create()
-    .uint32(18) // response_headers = 2
-    .bytes(emptyBody)
-    .uint32(74) // mode_override = 9
-    .fork()
-    .uint32(16) // response_header_mode = SEND
-    .uint32(1)
-    .uint32(24) // request_body_mode = BUFFERED: an override's body modes are always explicit
-    .uint32(2)
-    .uint32(32) // response_body_mode = STREAMED
-    .uint32(1)
-    .uint32(40) // request_trailer_mode = SKIP
-    .uint32(2)
-    .uint32(48) // response_trailer_mode = SEND
-    .uint32(1)
-    .ldelim()
-    .finish(),
-);
+export const streamResponseBody: Buffer = new ProtobufWriter()
+  .begin(18) // response_headers = 2
+  .end()
+  .begin(74) // mode_override = 9
+  .uint(16, 1) // response_header_mode = SEND
+  .uint(24, 2) // request_body_mode = BUFFERED: an override's body modes are always explicit
+  .uint(32, 1) // response_body_mode = STREAMED
+  .uint(40, 2) // request_trailer_mode = SKIP
+  .uint(48, 1) // response_trailer_mode = SEND
+  .end()
+  .finish();
 
 /** What an answer in the request direction may change. */
 export interface RequestMutation {
@@ -198,22 +192,21 @@ export interface RequestMutation {
   readonly metadata: Readonly<Record<string, StructValue>>;
 }
 
+/** Scratch memory: every message below is finished in the call that starts it, so one writer serves them all. */
+const writer = new ProtobufWriter();
+
 /** Answers the request headers or the buffered request body with a mutation. */
 export function encodeRequestMutation(
   answers: 'request-headers' | 'request-body',
   mutation: RequestMutation,
 ): Buffer {
-  const writer = Writer.create();
-  writer.uint32(answers === 'request-headers' ? 10 : 26).fork(); // HeadersResponse = 1, BodyResponse = 3
-  writer.uint32(10).fork(); // CommonResponse
-  writer.uint32(18).fork(); // header_mutation = 2
-  writeHeaderMutation(writer, mutation.setHeaders, mutation.removeHeaders);
-  writer.ldelim();
-  if (mutation.body !== undefined) writer.uint32(26).fork().uint32(10).bytes(mutation.body).ldelim(); // body_mutation = 3 {body = 1}
-  writer.ldelim().ldelim();
-  writer.uint32(66).fork(); // dynamic_metadata = 8
-  writeStruct(writer, mutation.metadata);
-  return Buffer.from(writer.ldelim().finish());
+  writer.start().begin(answers === 'request-headers' ? 10 : 26); // HeadersResponse = 1, BodyResponse = 3
+  writer.begin(10).begin(18); // CommonResponse, header_mutation = 2
+  writeHeaderMutation(mutation.setHeaders, mutation.removeHeaders);
+  writer.end();
+  if (mutation.body !== undefined) writer.begin(26).bytes(10, mutation.body).end(); // body_mutation = 3 {body = 1}
+  writer.end().end();
+  return writeStruct(writer.begin(66), mutation.metadata).end().finish(); // dynamic_metadata = 8
 }
 
 /** One chunk of a full-duplex body, to be sent on in place of what was received. */
@@ -222,12 +215,11 @@ export function encodeStreamedBody(
   chunk: Uint8Array,
   endOfStream: boolean,
 ): Buffer {
-  const writer = Writer.create();
-  writer.uint32(answers === 'request-body' ? 26 : 34).fork(); // BodyResponse = 3 or 4
-  writer.uint32(10).fork().uint32(26).fork().uint32(26).fork(); // CommonResponse, body_mutation = 3, streamed_response = 3
-  if (chunk.length > 0) writer.uint32(10).bytes(chunk);
-  if (endOfStream) writer.uint32(16).bool(true);
-  return Buffer.from(writer.ldelim().ldelim().ldelim().ldelim().finish());
+  writer.start().begin(answers === 'request-body' ? 26 : 34); // BodyResponse = 3 or 4
+  writer.begin(10).begin(26).begin(26); // CommonResponse, body_mutation = 3, streamed_response = 3
+  if (chunk.length > 0) writer.bytes(10, chunk);
+  if (endOfStream) writer.uint(16, 1);
+  return writer.end().end().end().end().finish();
 }
 
 /** A reply in the engine's place: ends external processing. */
@@ -237,35 +229,28 @@ export function encodeImmediateResponse(
   body: string,
   details: string,
 ): Buffer {
-  const writer = Writer.create().uint32(58).fork(); // immediate_response = 7
-  writer.uint32(10).fork().uint32(8).uint32(status).ldelim();
-  writer.uint32(18).fork();
-  writeHeaderMutation(writer, headers, []);
-  writer.ldelim();
-  writer.uint32(26).string(body);
-  writer.uint32(42).string(details);
-  return Buffer.from(writer.ldelim().finish());
+  writer.start().begin(58).begin(10).uint(8, status).end(); // immediate_response = 7 {status = 1}
+  writer.begin(18);
+  writeHeaderMutation(headers, []);
+  return writer.end().string(26, body).string(42, details).end().finish();
 }
 
 /** Asks for more time before the owed answer; a message of its own. */
 export function encodeTimeoutOverride(timeoutMs: number): Buffer {
-  const writer = Writer.create().uint32(82).fork(); // override_message_timeout = 10 {seconds = 1, nanos = 2}
-  writer.uint32(8).int64(Math.floor(timeoutMs / 1000));
-  writer.uint32(16).int32(Math.floor((timeoutMs % 1000) * 1e6));
-  return Buffer.from(writer.ldelim().finish());
+  writer.start().begin(82); // override_message_timeout = 10 {seconds = 1, nanos = 2}
+  writer.uint(8, Math.floor(timeoutMs / 1000)).uint(16, Math.floor((timeoutMs % 1000) * 1e6));
+  return writer.end().finish();
 }
 
 function writeHeaderMutation(
-  writer: protobuf.Writer,
   setHeaders: Readonly<Record<string, string>>,
   removeHeaders: readonly string[],
 ): void {
   for (const name in setHeaders) {
     // HeaderValueOption {header = 1 {key = 1, raw_value = 3}, append_action = 3}. Only raw_value: Envoy ignores `value`,
     // and refuses both. Today's Envoy overwrites by default; the action says the same to one that will read it.
-    writer.uint32(10).fork().uint32(10).fork();
-    writer.uint32(10).string(name).uint32(26).bytes(Buffer.from(setHeaders[name]!, 'latin1'));
-    writer.ldelim().uint32(24).uint32(2).ldelim();
+    writer.begin(10).begin(10).string(10, name).bytes(26, Buffer.from(setHeaders[name]!, 'latin1')).end();
+    writer.uint(24, 2).end();
   }
-  for (const name of removeHeaders) writer.uint32(18).string(name);
+  for (const name of removeHeaders) writer.string(18, name);
 }

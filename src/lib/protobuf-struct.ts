@@ -1,8 +1,8 @@
-/** google.protobuf.Struct to plain objects and back, on protobufjs' reader and writer. */
+/** google.protobuf.Struct to plain objects and back, on protobufjs' reader and our writer. */
 import type protobuf from 'protobufjs/minimal.js';
+import type { ProtobufWriter } from './protobuf-writer.ts';
 
 type Reader = protobuf.Reader;
-type Writer = protobuf.Writer;
 
 /** Plain data that a Struct can hold. */
 export type StructValue = string | number | boolean | null | StructValue[] | { [key: string]: StructValue };
@@ -94,30 +94,33 @@ function readList(reader: Reader, end: number): StructValue[] {
   return values;
 }
 
-/** Writes the fields of a Struct whose values are strings, numbers, booleans or such objects. */
-export function writeStruct(writer: Writer, fields: Readonly<Record<string, StructValue>>): Writer {
+/** Writes the fields of a Struct into the message that is open. */
+export function writeStruct(
+  writer: ProtobufWriter,
+  fields: Readonly<Record<string, StructValue>>,
+): ProtobufWriter {
   for (const key in fields) {
-    writer.uint32(10).fork().uint32(10).string(key).uint32(18).fork();
+    writer.begin(10).string(10, key).begin(18);
     writeValue(writer, fields[key]!);
-    writer.ldelim().ldelim();
+    writer.end().end();
   }
   return writer;
 }
 
-function writeValue(writer: Writer, value: StructValue): void {
-  if (typeof value === 'string') writer.uint32(26).string(value);
-  else if (typeof value === 'number') writer.uint32(17).double(value);
-  else if (typeof value === 'boolean') writer.uint32(32).bool(value);
-  else if (value === null) writer.uint32(8).int32(0);
+function writeValue(writer: ProtobufWriter, value: StructValue): void {
+  if (typeof value === 'string') writer.string(26, value);
+  else if (typeof value === 'number') writer.double(17, value);
+  else if (typeof value === 'boolean') writer.uint(32, value ? 1 : 0);
+  else if (value === null) writer.uint(8, 0);
   else if (Array.isArray(value)) {
-    writer.uint32(50).fork();
+    writer.begin(50);
     for (const item of value) {
-      writer.uint32(10).fork();
+      writer.begin(10);
       writeValue(writer, item);
-      writer.ldelim();
+      writer.end();
     }
-    writer.ldelim();
+    writer.end();
   } else {
-    writeStruct(writer.uint32(42).fork(), value).ldelim();
+    writeStruct(writer.begin(42), value).end();
   }
 }

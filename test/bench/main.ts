@@ -60,12 +60,10 @@ async function main(): Promise<void> {
     children.killAll();
     rmSync(folder, { recursive: true, force: true });
   });
+  const interrupted = Promise.withResolvers<Section>();
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
-    process.once(signal, () => process.exit(130));
-  setTimeout(() => {
-    process.stderr.write('bench: gave up after eight minutes\n');
-    process.exit(1);
-  }, longestRunMs).unref();
+    process.once(signal, () => interrupted.reject(new Error(`stopped by ${signal}`)));
+  setTimeout(() => interrupted.reject(new Error('gave up after eight minutes')), longestRunMs).unref();
 
   const nodeFlags = values['node-flags']?.split(' ').filter((flag) => flag !== '');
   const machine = await describeMachine(nodeFlags ?? shippedNodeFlags);
@@ -84,7 +82,7 @@ async function main(): Promise<void> {
       const startMs = performance.now();
       const before = othersCpu();
       const section: SectionRun = {
-        ...(await parts[name]!(bench)),
+        ...(await Promise.race([parts[name]!(bench), interrupted.promise])),
         command: `npm run bench -- --only ${name}`,
         disturbingCores: (othersCpu() - before) / ((performance.now() - startMs) * 1000),
       };

@@ -2,12 +2,13 @@ import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import protobuf from 'protobufjs/minimal.js';
 import { readMap, readStruct, writeStruct, type StructValue } from '../../src/lib/protobuf-struct.ts';
+import { ProtobufWriter } from '../../src/lib/protobuf-writer.ts';
 import { decode, encode } from '../support/proto.ts';
 
 const structType = 'google.protobuf.Struct';
 
 function write(fields: Readonly<Record<string, StructValue>>): Buffer {
-  return Buffer.from(writeStruct(protobuf.Writer.create(), fields).finish());
+  return writeStruct(new ProtobufWriter(), fields).finish();
 }
 
 function read(bytes: Uint8Array): Record<string, StructValue> {

@@ -85,7 +85,10 @@ export function startChild(
           if (found === undefined && !ended) return;
           waiting.delete(check);
           if (found !== undefined) resolve(found);
-          else reject(new Error(`The process ended without ${String(pattern)}:\n${lines.join('\n')}\n${stderr}`));
+          else
+            reject(
+              new Error(`The process ended without ${String(pattern)}:\n${lines.join('\n')}\n${stderr}`),
+            );
         };
         waiting.add(check);
         check();

@@ -49,7 +49,10 @@ export async function decisionOf(gateway: Pages, { exchange }: ExchangeLine): Pr
 }
 
 /** A sample of `/metrics`, of a metric without labels; undefined where there is none. */
-export async function sample(gateway: Pick<Gateway, 'adminUrl'>, metric: string): Promise<number | undefined> {
+export async function sample(
+  gateway: Pick<Gateway, 'adminUrl'>,
+  metric: string,
+): Promise<number | undefined> {
   const page = await (await fetch(`${gateway.adminUrl}/metrics`)).text();
   const value = new RegExp(`^${metric} (\\S+)$`, 'm').exec(page)?.[1];
   return value === undefined ? undefined : Number(value);

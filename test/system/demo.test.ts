@@ -25,7 +25,8 @@ describe('npm run demo', () => {
       expect(plain.json).toMatchObject({ model: 'demo', usage: { completion_tokens: 4 } });
       const streamed = await send(port, { body: body(true) });
       expect(streamed.body).toMatch(/data: \[DONE\]\n\n$/);
-      const decision = /POST \/v1\/chat\/completions demo → 127\.0\.0\.1:\d+ of 3 \(score \d\.\d\d\) 200 completed/;
+      const decision =
+        /POST \/v1\/chat\/completions demo → 127\.0\.0\.1:\d+ of 3 \(score \d\.\d\d\) 200 completed/;
       await demo.line(decision);
       await eventually(() => demo.lines.filter((line) => decision.test(line)).length >= 3);
 

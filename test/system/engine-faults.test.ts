@@ -33,7 +33,6 @@ async function affine(): Promise<{ readonly prompt: string; readonly engine: Sim
   return { prompt, engine: byId((await line(reply))['servedBy']) };
 }
 
-
 describe('an engine fails before Sluice noticed', () => {
   beforeAll(async () => {
     gateway = await startGateway({
@@ -62,7 +61,12 @@ usage: { accessLogTimeout: 1s }`,
     expect(busy).toHaveLength(1);
     outgoing.destroy();
     const ended = await exchangeOf(gateway, response);
-    expect(ended).toMatchObject({ endpoint: idOf(engine), servedBy: busy[0], attempts: 2, outcome: 'aborted' });
+    expect(ended).toMatchObject({
+      endpoint: idOf(engine),
+      servedBy: busy[0],
+      attempts: 2,
+      outcome: 'aborted',
+    });
     expect(ended['ranked']).toHaveLength(3);
     expect((ended['ranked'] as string[])[1]).toBe(busy[0]);
   });
@@ -84,7 +88,12 @@ usage: { accessLogTimeout: 1s }`,
     const reply = await chat(gateway, { prompt });
     expect(reply.status).toBe(200);
     const ended = await line(reply);
-    expect(ended).toMatchObject({ endpoint: idOf(engine), attempts: 2, outcome: 'completed', outputTokens: 2 });
+    expect(ended).toMatchObject({
+      endpoint: idOf(engine),
+      attempts: 2,
+      outcome: 'completed',
+      outputTokens: 2,
+    });
     expect(others(engine)).toContain(ended['servedBy']);
   });
 
@@ -133,7 +142,12 @@ usage: { accessLogTimeout: 1s }`,
     const reply = await send(gateway.port, { body });
     expect(reply.status).toBe(200);
     const ended = await line(reply);
-    expect(ended).toMatchObject({ endpoint: idOf(engine), attempts: 2, outcome: 'completed', outputTokens: 2 });
+    expect(ended).toMatchObject({
+      endpoint: idOf(engine),
+      attempts: 2,
+      outcome: 'completed',
+      outputTokens: 2,
+    });
     expect(others(engine)).toContain(ended['servedBy']);
     const sha256 = createHash('sha256').update(body).digest('hex');
     for (const id of [idOf(engine), ended['servedBy']])
@@ -149,7 +163,9 @@ usage: { accessLogTimeout: 1s }`,
     expect(reply.headers['retry-after']).toBe('1');
     expect(reply.json).toMatchObject({ error: { code: 'service_unavailable' } });
     expect(await line(reply)).toMatchObject({ status: 503, outcome: 'failed', attempts: 3 });
-    expect(gateway.engines.map((engine) => engine.requests().length)).toEqual(before.map((count) => count + 1));
+    expect(gateway.engines.map((engine) => engine.requests().length)).toEqual(
+      before.map((count) => count + 1),
+    );
   });
 
   it('it dies in the middle of a stream: the client can tell, and nobody tries again', async () => {
@@ -172,7 +188,9 @@ usage: { accessLogTimeout: 1s }`,
       status: 200,
     });
     const after = gateway.engines.map((other) => other.requests().length);
-    expect(after.reduce((sum, count) => sum + count, 0)).toBe(before.reduce((sum, count) => sum + count, 0) + 1);
+    expect(after.reduce((sum, count) => sum + count, 0)).toBe(
+      before.reduce((sum, count) => sum + count, 0) + 1,
+    );
   });
 });
 
@@ -212,7 +230,9 @@ scrape: { interval: 100ms, staleAfter: 500ms, timeout: 200ms, modelsInterval: 50
 
   it('that all engines are gone: 503 with a time to come back, and service when they are back', async () => {
     for (const engine of gateway.engines) engine.setFault({ mode: 'refuse', forMs: 60_000 });
-    await eventually(async () => (await endpoints(gateway)).every(({ health }) => health.kind === 'unhealthy'));
+    await eventually(async () =>
+      (await endpoints(gateway)).every(({ health }) => health.kind === 'unhealthy'),
+    );
     const reply = await chat(gateway);
     expect(reply).toMatchObject({ status: 503, headers: { 'retry-after': '1' } });
     expect(reply.headers['content-type']).toBe('application/json');
@@ -234,7 +254,10 @@ scrape: { interval: 100ms, staleAfter: 500ms, timeout: 200ms, modelsInterval: 50
       (await endpoints(gateway)).some(({ id, metrics }) => id === idOf(engine) && metrics === undefined),
     );
     expect(await healthOf(engine)).toBe('healthy');
-    expect(await line(await chat(gateway, { prompt }))).toMatchObject({ servedBy: idOf(engine), attempts: 1 });
+    expect(await line(await chat(gateway, { prompt }))).toMatchObject({
+      servedBy: idOf(engine),
+      attempts: 1,
+    });
 
     const running = Array.from({ length: 3 }, () =>
       startRequest(gateway.port, { body: chatBody({ prompt, tokens: 20_000, stream: true }) }),
@@ -343,7 +366,9 @@ scrape: { interval: 100ms, staleAfter: 1s }`,
     });
     for (const engine of gateway.engines) engine.setFault({ mode: 'hang' });
     const held = Array.from({ length: 4 }, () => chat(gateway));
-    await eventually(async () => (await endpoints(gateway)).every(({ metrics }) => (metrics?.waiting ?? 0) > 0));
+    await eventually(async () =>
+      (await endpoints(gateway)).every(({ metrics }) => (metrics?.waiting ?? 0) > 0),
+    );
     const reply = await chat(gateway);
     expect(reply).toMatchObject({ status: 429, headers: { 'retry-after': '1' } });
     expect(reply.json).toMatchObject({ error: { code: 'saturated', type: 'overloaded_error' } });

@@ -56,7 +56,9 @@ describe('an engine', () => {
     const named = await engine();
     const gateway = await gatewayTo(`http://localhost:${named.port}`);
     await serves(gateway, `127.0.0.1:${named.port}`);
-    expect(named.requests().at(-1)?.headers).toMatchObject({ host: expect.stringMatching(/^localhost(:\d+)?$/) });
+    expect(named.requests().at(-1)?.headers).toMatchObject({
+      host: expect.stringMatching(/^localhost(:\d+)?$/),
+    });
   }, 30_000);
 
   it('by an IPv6 address', async () => {

@@ -104,7 +104,7 @@ describe('thousands of exchanges that end in every way', () => {
       }
 
       const heaps: number[] = [];
-      for (let turn = 0; turn < 3; turn++) {
+      for (let turn = 0; turn < 2; turn++) {
         const ends = await round(port);
         expect([...ends.values()].reduce((sum, count) => sum + count)).toBe(exchanges);
         expect(ends.get('left')).toBe(exchanges / 5);
@@ -115,7 +115,7 @@ describe('thousands of exchanges that end in every way', () => {
         heaps.push(await settledHeap());
       }
       // The first round fills what is bounded. One kilobyte kept of each exchange would be twice as much as this.
-      expect(heaps[2]! - heaps[1]!).toBeLessThan((exchanges * 1024) / 2);
+      expect(heaps[1]! - heaps[0]!).toBeLessThan((exchanges * 1024) / 2);
       child.send('stop');
       await once(child, 'exit');
       expect(child.exitCode).toBe(0);

@@ -55,7 +55,9 @@ async function startRig({ limits, guard }: Fixes): Promise<Rig> {
     {
       handle: (exchange) => routeTo(engine.target().id, exchange),
       accessLog,
-      services: [createEndpointDiscovery({ ...endpoints, log })],
+      services: [
+        createEndpointDiscovery({ snapshot: endpoints.snapshot, subscribe: endpoints.subscribe, log }),
+      ],
       ...(limits ? {} : { tune: () => undefined }),
     },
     { listen: extProc, maxMessageBytes: 1024 * 1024 },

@@ -1,6 +1,5 @@
-import { credentials, makeClientConstructor } from '@grpc/grpc-js';
+import { Client, credentials } from '@grpc/grpc-js';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import { service as healthService } from 'grpc-health-check';
 import { existsSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -45,7 +44,10 @@ beforeAll(async () => {
       listen: parseSocketAddress(listen),
       concurrency: 1,
       bootstrap: (admin) =>
-        envoyBootstrap({ ...managedBootstrap(parseConfig('', 'test.yaml'), listen, `unix:${socket}`), admin }),
+        envoyBootstrap({
+          ...managedBootstrap(parseConfig('', 'test.yaml'), listen, `unix:${socket}`),
+          admin,
+        }),
     },
   );
   // The first time Envoy waits for the endpoints before it serves.
@@ -82,20 +84,26 @@ async function adminOf(child: Child): Promise<{ adminUrl: string; admin(page: st
 
 const served = async (): Promise<boolean> => (await chat({ port })).status === 200;
 
+/** What the gRPC health service says of a name. */
 function health(name: string): Promise<string> {
-  const Client = makeClientConstructor(healthService, 'health');
   const client = new Client(`unix:${socket}`, credentials.createInsecure());
   return new Promise((resolve, reject) => {
-    client['check']!(
-      { service: name },
-      (error: Error | null, response: { readonly status: string } | undefined) => {
+    client.makeUnaryRequest(
+      '/grpc.health.v1.Health/Check',
+      (service: string) => Buffer.from([0x0a, service.length, ...Buffer.from(service)]),
+      // HealthCheckResponse {status = 1}; the default is not sent.
+      (response) => servingStatus[response[1] ?? 0] ?? 'no such status',
+      name,
+      (error, status) => {
         client.close();
-        if (error !== null) reject(error);
-        else resolve(response?.status ?? '');
+        if (error === null) resolve(status ?? '');
+        else reject(error);
       },
     );
   });
 }
+
+const servingStatus = ['UNKNOWN', 'SERVING', 'NOT_SERVING', 'SERVICE_UNKNOWN'];
 
 const processor = 'envoy.service.ext_proc.v3.ExternalProcessor';
 
@@ -109,9 +117,7 @@ describe('sluice serve', () => {
       while (loaded) replies.push(await chat({ port }));
     });
     const count = (status: number): number => replies.filter((reply) => reply.status === status).length;
-    const stream = await responseOf(
-      startRequest(port, { body: chatBody({ tokens: 20_000, stream: true }) }),
-    );
+    const stream = await responseOf(startRequest(port, { body: chatBody({ tokens: 20_000, stream: true }) }));
     const streamEnd = stream.toArray().then(
       () => 'whole',
       () => 'broken',
@@ -143,9 +149,7 @@ describe('sluice serve', () => {
     const child = serve();
     await eventually(served);
     for (const name of ['', 'liveness', 'readiness', processor]) expect(await health(name)).toBe('SERVING');
-    const response = await responseOf(
-      startRequest(port, { body: chatBody({ tokens: 1500, stream: true }) }),
-    );
+    const response = await responseOf(startRequest(port, { body: chatBody({ tokens: 1500, stream: true }) }));
     let ended = false;
     const whole = readReply(response).then(({ body }) => {
       ended = true;
