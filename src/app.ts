@@ -181,9 +181,10 @@ export async function startServe(options: AppOptions): Promise<App> {
     onError: (error, page) => log.error({ err: error, page }, 'Cannot answer an admin page'),
   });
 
-  const adminUrl = await admin.start();
+  let adminUrl: string;
   let server: ExtProcServer;
   try {
+    adminUrl = await admin.start();
     server = await startExtProcServer(
       {
         handle: (exchange) => {
@@ -200,6 +201,7 @@ export async function startServe(options: AppOptions): Promise<App> {
     );
   } catch (error) {
     await admin.stop();
+    metrics.stop();
     throw error;
   }
   const updateServing = (): void => server.setServing(checks.every((check) => check() === undefined));
@@ -216,7 +218,7 @@ export async function startServe(options: AppOptions): Promise<App> {
     grpcPort: server.port,
     adminUrl,
     async ready(signal) {
-      if (store.snapshot.readyByModel.size > 0) return;
+      if (store.snapshot.readyByModel.size > 0 || signal.aborted) return;
       await new Promise<void>((resolve) => {
         const unsubscribe = store.subscribe((snapshot) => {
           if (snapshot.readyByModel.size > 0) done();
@@ -261,6 +263,7 @@ export interface RouterOptions extends Omit<AppOptions, 'grpcListen' | 'trustAcc
 export async function startRouter(options: RouterOptions): Promise<App> {
   const { config } = options;
   const log = options.log ?? createLogger(config.log);
+  const listen = parseSocketAddress(options.listen);
   const envoy = await findEnvoy({ envoyBin: options.envoyBin });
   // A folder that only we can enter: whoever reaches the socket could probe the scheduler.
   const folder = await mkdtemp(path.join(tmpdir(), 'sluice-'));
@@ -277,7 +280,7 @@ export async function startRouter(options: RouterOptions): Promise<App> {
     { log, clock, random: Math.random },
     {
       bin: envoy.path,
-      listen: parseSocketAddress(options.listen),
+      listen,
       bootstrap: (admin) =>
         envoyBootstrap({
           ...managedBootstrap(config, options.listen, grpcListen),

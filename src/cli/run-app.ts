@@ -9,22 +9,32 @@ export async function runApp(
   start: () => Promise<App>,
   onStarted: (app: App) => void = () => undefined,
 ): Promise<void> {
-  const first = nextSignal();
-  const app = await start();
-  onStarted(app);
-  await first;
-  await Promise.race([app.drain(), nextSignal()]);
-  await app.stop();
+  const over = new AbortController();
+  try {
+    const first = nextSignal(over.signal);
+    const app = await start();
+    onStarted(app);
+    await first;
+    await Promise.race([app.drain(), nextSignal(over.signal)]);
+    await app.stop();
+  } finally {
+    over.abort();
+  }
 }
 
-function nextSignal(): Promise<void> {
+/** Resolves at the next SIGINT or SIGTERM; from `over` on signals do again what they do by default. */
+function nextSignal(over: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     const received = (): void => {
-      process.off('SIGINT', received);
-      process.off('SIGTERM', received);
+      ignore();
       resolve();
     };
+    function ignore(): void {
+      process.off('SIGINT', received);
+      process.off('SIGTERM', received);
+    }
     process.on('SIGINT', received);
     process.on('SIGTERM', received);
+    over.addEventListener('abort', ignore);
   });
 }

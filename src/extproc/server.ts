@@ -146,9 +146,9 @@ export async function startExtProcServer(
     },
     async stop() {
       server.forceShutdown();
-      await Promise.allSettled(running);
-      // grpc-js only closes our half of a connection: one that Envoy keeps would keep this process.
+      // Without channelz grpc-js knows no sessions to cut, and only says goodbye: what Envoy keeps would keep this process.
       for (const connection of connections) connection.destroy();
+      await Promise.allSettled(running);
       if (socketPath !== undefined) await rm(socketPath, { force: true });
     },
   };

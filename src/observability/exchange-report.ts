@@ -80,7 +80,7 @@ function rounded(ms: number | undefined): number | undefined {
   return ms === undefined ? undefined : Math.round(ms * 10) / 10;
 }
 
-/** For people: `POST /v1/chat/completions m to 10.0.0.1:8000 of 3 (score 3.9) 200 completed in 120 ms, 12+40 tokens`. */
+/** For people: `POST /v1/chat/completions m to 10.0.0.1:8000 of 3 (score 3.9) 200 completed in 120 ms 12+40 tokens`. */
 function sentence(record: ExchangeRecord): string {
   const { decision, usage } = record;
   const words = [record.method, record.path];

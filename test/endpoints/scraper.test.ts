@@ -1,11 +1,8 @@
-import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { endpointId, type Endpoint } from '../../src/endpoints/endpoint.ts';
 import { createEndpointStore, type EndpointStore } from '../../src/endpoints/endpoint-store.ts';
 import { createScraper, type Scraper, type ScraperOptions } from '../../src/endpoints/scraper.ts';
+import { makeCertificate } from '../support/certificates.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { LoopbackEngine, vllmPage } from '../support/loopback-engine.ts';
 import { until } from '../support/until.ts';
@@ -388,18 +385,7 @@ describe('createScraper()', () => {
 });
 
 describe('createScraper() with https', () => {
-  let tls: { key: string; cert: string };
-
-  beforeAll(() => {
-    const folder = mkdtempSync(join(tmpdir(), 'sluice-tls-'));
-    const [key, cert] = [join(folder, 'key.pem'), join(folder, 'cert.pem')];
-    const names = 'subjectAltName=DNS:engine.test,IP:127.0.0.1';
-    const algorithm = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'];
-    const files = ['-keyout', key, '-out', cert, '-subj', '/CN=engine.test', '-addext', names];
-    execFileSync('openssl', ['req', '-x509', ...algorithm, ...files], { stdio: 'ignore' });
-    tls = { key: readFileSync(key, 'utf8'), cert: readFileSync(cert, 'utf8') };
-    rmSync(folder, { recursive: true });
-  });
+  const tls = makeCertificate('DNS:engine.test,IP:127.0.0.1');
 
   it('trusts the given CA and asks for the name the operator wrote', async () => {
     const target = await engine('127.0.0.1', { tls });

@@ -6,10 +6,8 @@ import { createInterface } from 'node:readline';
 
 const root = path.resolve(import.meta.dirname, '../..');
 
-export interface ChildOptions {
-  readonly env?: Readonly<Record<string, string>>;
-  readonly nodeOptions?: readonly string[];
-}
+/** So that a test that waits in vain ends by itself, and its processes with it. */
+const lineTimeoutMs = 20_000;
 
 export interface Child {
   readonly pid: number;
@@ -17,7 +15,7 @@ export interface Child {
   readonly lines: readonly string[];
   readonly stderr: string;
   readonly exited: Promise<{ readonly code: number | null; readonly signal: string | null }>;
-  /** Resolves with the first line of standard output that matches; rejects when the process ends before. */
+  /** Resolves with the first line of standard output that matches; rejects when the process ends before, or in 20 s. */
   line(pattern: RegExp): Promise<string>;
   /** Sends a signal to the process alone. */
   kill(signal: NodeJS.Signals): void;
@@ -27,14 +25,9 @@ export interface Child {
   end(): Promise<void>;
 }
 
-/** Runs `sluice …` from source. */
-export function startSluice(args: readonly string[], options: ChildOptions = {}): Child {
-  return startNode(['src/main.ts', ...args], options);
-}
-
-/** Runs a script of the repository with the Node that runs the tests. */
-export function startNode(args: readonly string[], { env = {}, nodeOptions = [] }: ChildOptions = {}): Child {
-  return startChild(process.execPath, [...nodeOptions, ...args], env);
+/** Runs `sluice …` from source, with the Node that runs the tests. */
+export function startSluice(args: readonly string[], env: Readonly<Record<string, string>> = {}): Child {
+  return startChild(process.execPath, ['src/main.ts', ...args], env);
 }
 
 /** Runs any program in the repository's root. */
@@ -80,16 +73,18 @@ export function startChild(
     exited,
     line: (pattern) =>
       new Promise((resolve, reject) => {
+        const giveUp = setTimeout(() => settle('did not write'), lineTimeoutMs);
         const check = (): void => {
-          const found = lines.find((line) => pattern.test(line));
-          if (found === undefined && !ended) return;
+          if (ended || lines.some((line) => pattern.test(line))) settle('ended without');
+        };
+        function settle(otherwise: string): void {
+          clearTimeout(giveUp);
           waiting.delete(check);
+          const found = lines.find((line) => pattern.test(line));
           if (found !== undefined) resolve(found);
           else
-            reject(
-              new Error(`The process ended without ${String(pattern)}:\n${lines.join('\n')}\n${stderr}`),
-            );
-        };
+            reject(new Error(`The process ${otherwise} ${String(pattern)}:\n${lines.join('\n')}\n${stderr}`));
+        }
         waiting.add(check);
         check();
       }),

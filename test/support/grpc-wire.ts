@@ -29,9 +29,9 @@ export class GrpcWire {
       createConnection: () =>
         typeof target === 'number' ? connectSocket(target, '127.0.0.1') : connectSocket(target),
     });
-    this.closed = new Promise((resolve) => {
+    this.closed = new Promise<Error | undefined>((resolve) => {
       let failure: Error | undefined;
-      this.session.on('error', (error) => (failure = error));
+      this.session.on('error', (error: Error) => (failure = error));
       this.session.on('close', () => resolve(failure));
     });
   }

@@ -26,7 +26,7 @@ describe('npm run demo', () => {
       const streamed = await send(port, { body: body(true) });
       expect(streamed.body).toMatch(/data: \[DONE\]\n\n$/);
       const decision =
-        /POST \/v1\/chat\/completions demo → 127\.0\.0\.1:\d+ of 3 \(score \d\.\d\d\) 200 completed/;
+        /POST \/v1\/chat\/completions demo \S+ 127\.0\.0\.1:\d+ of 3 \(score \d\.\d\d\) 200 completed/;
       await demo.line(decision);
       await eventually(() => demo.lines.filter((line) => decision.test(line)).length >= 3);
 

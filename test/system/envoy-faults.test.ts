@@ -52,7 +52,7 @@ describe('sluice router does not start', () => {
   async function run(engine: SimulatedEngine, ...args: string[]): Promise<{ child: Child; left: string[] }> {
     const folder = await mkdtemp(path.join(tmpdir(), 'sluice-test-'));
     const common = ['--static-backends', engine.url, '--admin-port', '0', '--host', '127.0.0.1'];
-    const child = startSluice(['router', ...common, ...args], { env: { TMPDIR: folder } });
+    const child = startSluice(['router', ...common, ...args], { TMPDIR: folder });
     try {
       await child.exited;
       return { child, left: await readdir(folder) };

@@ -8,7 +8,11 @@ import { chat } from '../support/chat.ts';
 import { startGateway, type Gateway } from '../support/gateway.ts';
 import { endpoints, untilIdle } from '../support/pages.ts';
 import { exchangeOf } from '../support/refusals.ts';
-import { startTlsFront, tlsFile, type TlsFront } from '../support/tls-front.ts';
+import { makeCertificate } from '../support/certificates.ts';
+import { startTlsFront, type TlsFront } from '../support/tls-front.ts';
+
+const trusted = makeCertificate('DNS:localhost,IP:127.0.0.1,IP:::1');
+const stranger = makeCertificate('DNS:localhost');
 
 const cleanUp: (() => Promise<unknown>)[] = [];
 afterEach(async () => {
@@ -22,7 +26,7 @@ async function engine(options: Partial<SimulatedEngineOptions> = {}): Promise<Si
 }
 
 async function front(behind: SimulatedEngine, host?: string): Promise<TlsFront> {
-  const started = await startTlsFront(behind.port, host);
+  const started = await startTlsFront(behind.port, trusted, host);
   cleanUp.push(() => started.stop());
   return started;
 }
@@ -69,7 +73,7 @@ describe('an engine', () => {
 
   it('by https and a name: it is asked for by that name, and its certificate checked', async () => {
     const { port, serverNames } = await front(await engine());
-    const gateway = await gatewayTo(`https://localhost:${port}`, trusting(tlsFile('ca.cert.pem')));
+    const gateway = await gatewayTo(`https://localhost:${port}`, trusting(trusted.certFile));
     await serves(gateway, `127.0.0.1:${port}`);
     expect(new Set(serverNames)).toEqual(new Set(['localhost']));
   }, 30_000);
@@ -81,7 +85,7 @@ describe('an engine', () => {
     'by https and the address %s',
     async (host, written) => {
       const { port } = await front(await engine(), host);
-      const gateway = await gatewayTo(`https://${written}:${port}`, trusting(tlsFile('ca.cert.pem')));
+      const gateway = await gatewayTo(`https://${written}:${port}`, trusting(trusted.certFile));
       await serves(gateway, `${written}:${port}`);
     },
     30_000,
@@ -99,16 +103,16 @@ describe('an engine', () => {
 
 describe('an engine is not believed', () => {
   it.each([
-    ['whose certificate another authority signed', 'localhost', 'other-ca.cert.pem', /unable to verify/],
-    ['whose certificate is for others', '127.0.0.2', 'ca.cert.pem', /does not match certificate's altnames/],
+    ['whose certificate another authority signed', 'localhost', stranger, /self-signed certificate/],
+    ['whose certificate is for others', '127.0.0.2', trusted, /does not match certificate's altnames/],
   ])(
     '%s',
-    async (_name, host, caFile, reason) => {
+    async (_name, host, authority, reason) => {
       const behind = await engine();
       const { port } = await front(behind, host);
       const gateway = await startGateway({
         backends: [`https://${host}:${port}`],
-        config: trusting(tlsFile(caFile)),
+        config: trusting(authority.certFile),
         untilReady: false,
       });
       cleanUp.push(() => gateway.stop());

@@ -49,7 +49,7 @@ async function startRouter(drainTimeout: string): Promise<Router> {
       ...['router', '--host', '127.0.0.1', '--port', String(port), '--config', config],
       ...['--static-backends', engine.url, '--admin-port', '0', '--log-format', 'json'],
     ],
-    { env: { TMPDIR: temporary } },
+    { TMPDIR: temporary },
   );
   const ready = JSON.parse(await child.line(/"msg":"Envoy is ready"/)) as { readonly pid: number };
   const url = `http://127.0.0.1:${port}/health`;

@@ -1,16 +1,14 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { readFileSync } from 'node:fs';
-import path from 'node:path';
+import { makeCertificate } from '../../support/certificates.ts';
 import { freePort, startEnvoyRig, until, type EnvoyRig } from '../support/envoy-rig.ts';
 import { json, startFakeEngine } from '../support/fake-engine.ts';
 
-const tlsFolder = path.join(import.meta.dirname, '../support/tls');
-const certificate = path.join(tlsFolder, 'engine.cert.pem');
+const { key, cert, certFile } = makeCertificate('DNS:engine.test');
 
 let rig: EnvoyRig;
 
 beforeAll(async () => {
-  rig = await startEnvoyRig({ engineTls: { kind: 'verify', caFile: certificate } });
+  rig = await startEnvoyRig({ engineTls: { kind: 'verify', caFile: certFile } });
 }, 30_000);
 
 afterAll(() => rig.stop());
@@ -68,8 +66,6 @@ describe('endpointsClusterConfig()', () => {
 
   it('speaks TLS where the endpoint says so: SNI, Host and the expected name are its hostname', async () => {
     const serverNames = new Set<string>();
-    const key = readFileSync(path.join(tlsFolder, 'engine.key.pem'));
-    const cert = readFileSync(certificate);
     const engine = await startFakeEngine(json({ tls: true }), {
       key,
       cert,

@@ -1,0 +1,97 @@
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import type { App } from '../../src/app.ts';
+import { runApp } from '../../src/cli/run-app.ts';
+
+/** Lets everything run that waits for nothing but its turn. */
+function settle(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
+/** An app that writes down what is done with it, and drains when told. */
+function fakeApp() {
+  const calls: string[] = [];
+  let drained: () => void = () => undefined;
+  const app: App = {
+    grpcPort: 1,
+    adminUrl: '',
+    ready: async () => undefined,
+    drain() {
+      calls.push('drain');
+      return new Promise((resolve) => (drained = resolve));
+    },
+    async stop() {
+      calls.push('stop');
+    },
+  };
+  return { app, calls, drained: () => drained() };
+}
+
+let listening: readonly number[];
+const listeners = () => ['SIGINT', 'SIGTERM'].map((name) => process.listenerCount(name));
+beforeEach(() => {
+  listening = listeners();
+});
+afterEach(() => {
+  process.removeAllListeners('SIGINT').removeAllListeners('SIGTERM');
+});
+
+describe('runApp()', () => {
+  it.each(['SIGINT', 'SIGTERM'] as const)('runs until %s, then drains, then stops', async (name) => {
+    const { app, calls, drained } = fakeApp();
+    const started: App[] = [];
+    const done = runApp(
+      async () => app,
+      (running) => started.push(running),
+    );
+    await settle();
+    expect([started, calls]).toEqual([[app], []]);
+    process.emit(name);
+    await settle();
+    expect(calls).toEqual(['drain']);
+    drained();
+    await done;
+    expect(calls).toEqual(['drain', 'stop']);
+  });
+
+  it('waits no longer at a second signal', async () => {
+    const { app, calls } = fakeApp();
+    const done = runApp(async () => app);
+    await settle();
+    process.emit('SIGTERM');
+    await settle();
+    process.emit('SIGINT');
+    await done;
+    expect(calls).toEqual(['drain', 'stop']);
+  });
+
+  it('heeds a signal that comes while it starts', async () => {
+    const { app, calls, drained } = fakeApp();
+    let start: (app: App) => void = () => undefined;
+    const done = runApp(() => new Promise((resolve) => (start = resolve)));
+    process.emit('SIGTERM');
+    await settle();
+    expect(calls).toEqual([]);
+    start(app);
+    await settle();
+    expect(calls).toEqual(['drain']);
+    drained();
+    await done;
+  });
+
+  it('fails as the start fails, and leaves signals to their default', async () => {
+    const problem = new Error('the port is taken');
+    await expect(runApp(() => Promise.reject(problem))).rejects.toBe(problem);
+    expect(listeners()).toEqual(listening);
+  });
+
+  it('leaves signals to their default at the end', async () => {
+    const { app, drained } = fakeApp();
+    const done = runApp(async () => app);
+    await settle();
+    process.emit('SIGTERM');
+    await settle();
+    drained();
+    await done;
+    expect(listeners()).toEqual(listening);
+  });
+});
