@@ -234,9 +234,9 @@ export async function startServe(options: AppOptions): Promise<App> {
     async drain() {
       draining = true;
       updateServing();
-      log.info({ exchanges: server.active }, `Draining: ${server.active} exchanges are running`);
+      log.info({ exchanges: server.active }, `Draining: ${exchanges(server.active)} running`);
       if (await server.drain(config.limits.drainTimeoutMs)) return;
-      log.warn({ exchanges: server.active }, `Cutting ${server.active} exchanges that did not end in time`);
+      log.warn({ exchanges: server.active }, `Cutting ${exchanges(server.active)} that did not end in time`);
     },
     async stop() {
       discovery.stop();
@@ -349,6 +349,10 @@ export function configuredBackends(config: Config): readonly StaticBackend[] {
   return config.discovery.static.backends.flatMap(({ url, models }) =>
     parseBackends(url, undefined).map((backend) => ({ ...backend, models })),
   );
+}
+
+function exchanges(count: number): string {
+  return `${count} ${count === 1 ? 'exchange' : 'exchanges'}`;
 }
 
 /** One destination means one attempt: some gateways take no list. */

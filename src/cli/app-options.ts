@@ -1,5 +1,5 @@
 /** The options that `serve` and `router` share, and what they make of the configuration: flags beat the file. */
-import type { Command} from 'commander';
+import type { Command } from 'commander';
 import { InvalidArgumentError, Option } from 'commander';
 import { configuredBackends } from '../app.ts';
 import { loadConfig } from '../config/load.ts';

@@ -6,7 +6,7 @@ import { bootstrapSettings, type BootstrapOptions, type BootstrapSettings } from
 import { schedulerClusterConfig } from './bootstrap/scheduler-cluster.ts';
 import { duration, extension } from './bootstrap/typed.ts';
 
-export type { BootstrapOptions, EngineTls } from './bootstrap/options.ts';
+export type { BootstrapOptions } from './bootstrap/options.ts';
 
 /** Builds the bootstrap; it serializes to JSON and YAML as it is. Pure: the same options give the same configuration. */
 export function envoyBootstrap(options: BootstrapOptions): object {

@@ -1,5 +1,7 @@
 /** The gRPC server that Envoy talks to: ext_proc, its access log, health, and whatever else is mounted on the same port. */
 import {
+  logVerbosity,
+  setLogVerbosity,
   Server,
   ServerCredentials,
   status,
@@ -63,6 +65,8 @@ export async function startExtProcServer(
   deps: ExtProcServerDeps,
   options: ExtProcServerOptions,
 ): Promise<ExtProcServer> {
+  // What it would print to standard error on a failed bind is in the error that we throw.
+  setLogVerbosity(logVerbosity.NONE);
   const server = new Server({
     'grpc.max_receive_message_length': options.maxMessageBytes,
     'grpc.max_send_message_length': -1,

@@ -1,7 +1,7 @@
 /** A cap on the values of one metric label, so that nobody can grow our memory by inventing names. */
 
 /** What all values beyond the cap are called. */
-export const otherLabel = 'other';
+const otherLabel = 'other';
 
 /**
  * Creates a function that returns its argument for the first `max` distinct values and `other` for all later ones.

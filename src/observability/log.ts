@@ -5,7 +5,6 @@ import pretty from 'pino-pretty';
 import { secretLogPaths } from './redact.ts';
 
 export type { Logger } from 'pino';
-export { redactHeader } from './redact.ts';
 
 /** From the most to the fewest lines. */
 export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
@@ -40,7 +39,8 @@ export function createLogger({ level, format, destination: target }: LoggerOptio
     options,
     isPretty
       ? prettyStream(target, isTty)
-      : (target ?? destination({ fd: 1, sync: false, minLength: 32_768, maxWrite: 131_072, periodicFlush: 100 })),
+      : (target ??
+          destination({ fd: 1, sync: false, minLength: 32_768, maxWrite: 131_072, periodicFlush: 100 })),
   );
 }
 

@@ -44,7 +44,7 @@ describe('loadConfig()', () => {
         idleTimeoutMs: 600_000,
         connectTimeoutMs: 1000,
         retries: 2,
-        perTryIdleTimeoutMs: 120_000,
+        perTryIdleTimeoutMs: 300_000,
         messageTimeoutMs: 10_000,
         maxMessageTimeoutMs: 300_000,
         adminPort: 0,

@@ -93,7 +93,7 @@ describe('scheduler section', () => {
     );
     expect(profile.filters[0]?.params).toEqual({ maxWaitingRequests: 4, loadScale: 3 });
     expect(profile.scorers[0]?.params).toEqual({ maxWaitingRequests: 4, loadScale: 3 });
-    expect(profile.scorers[2]?.params).toEqual({ TTFTTPOTWeightFactor: 0.5 });
+    expect(profile.scorers[2]?.params).toEqual({ TTFTTPOTWeightFactor: 0.5, minSpread: 0.2 });
   });
 
   const faults: [string, string, unknown[]][] = [

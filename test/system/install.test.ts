@@ -99,7 +99,7 @@ describe('the packed package, installed into an empty folder', () => {
       child.kill('SIGTERM');
       const { code, output } = await exited;
       expect(code).toBe(0);
-      expect(output).toContain('POST /v1/chat/completions m →');
+      expect(output).toContain('POST /v1/chat/completions m to');
       await expect(send(port, { method: 'GET', path: '/health' })).rejects.toThrow('ECONNREFUSED');
     } finally {
       child.kill('SIGKILL');

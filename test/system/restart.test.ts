@@ -157,7 +157,7 @@ describe('sluice serve', () => {
     });
 
     child.kill('SIGTERM');
-    await child.line(/Draining: \d+ exchanges are running/);
+    await child.line(/Draining: \d+ exchanges? running/);
     for (const name of ['', 'readiness', processor]) expect(await health(name)).toBe('NOT_SERVING');
     expect(await health('liveness')).toBe('SERVING');
     expect(ended).toBe(false);

@@ -5,14 +5,16 @@ import type { ScorerDefinition } from '../plugin.ts';
 
 interface LeastLatencyParams {
   readonly TTFTTPOTWeightFactor: number;
+  readonly minSpread: number;
 }
 
 /** The score of an endpoint that nothing can be said about. */
 const neutral = 0.5;
 
 /**
- * score = a * (maxTTFT - TTFT) / (maxTTFT - minTTFT) + (1 - a) * (the same of TPOT), extremes being those of the
- * measured candidates; a component in which all are equal is 1. An unmeasured endpoint scores 0.5, and so does everybody
+ * score = a * (1 - (TTFT - minTTFT) / spread) + (1 - a) * (the same of TPOT), extremes being those of the measured
+ * candidates and spread = max(max - min, minSpread * max): where all are about as fast as each other, noise does not
+ * become a whole point. An unmeasured endpoint scores 0.5, and so does everybody
  * while fewer than two are measured: one measurement compares with nothing.
  */
 export const leastLatencyScorer: ScorerDefinition<LeastLatencyParams> = {
@@ -26,8 +28,16 @@ export const leastLatencyScorer: ScorerDefinition<LeastLatencyParams> = {
       .max(1)
       .default(0.5)
       .describe('Weight of the time to first token; the rest is that of the time per output token.'),
+    minSpread: z
+      .number()
+      .min(0)
+      .max(1)
+      .default(0.2)
+      .describe(
+        'Differences count in full from this share of the slowest on; 0 makes any difference the greatest there is.',
+      ),
   }),
-  create({ TTFTTPOTWeightFactor: ttftWeight }) {
+  create({ TTFTTPOTWeightFactor: ttftWeight, minSpread }) {
     return {
       score(_request, candidates, scores) {
         let measured = 0;
@@ -50,8 +60,8 @@ export const leastLatencyScorer: ScorerDefinition<LeastLatencyParams> = {
             scores[i] = neutral;
             continue;
           }
-          const ttft = relative(metrics.ttftSeconds, minTtft, maxTtft);
-          const tpot = relative(metrics.tpotSeconds, minTpot, maxTpot);
+          const ttft = relative(metrics.ttftSeconds, minTtft, maxTtft, minSpread);
+          const tpot = relative(metrics.tpotSeconds, minTpot, maxTpot, minSpread);
           scores[i] = ttft * ttftWeight + tpot * (1 - ttftWeight);
         }
       },
@@ -70,6 +80,7 @@ function isMeasured(metrics: EngineMetrics | undefined): metrics is Measured {
   );
 }
 
-function relative(seconds: number, min: number, max: number): number {
-  return max === min ? 1 : (max - seconds) / (max - min);
+function relative(seconds: number, min: number, max: number, minSpread: number): number {
+  const spread = Math.max(max - min, minSpread * max);
+  return spread === 0 ? 1 : 1 - (seconds - min) / spread;
 }
