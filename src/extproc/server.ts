@@ -85,17 +85,18 @@ export async function startExtProcServer(
         } else if (frame.kind === 'request-headers') {
           exchange = new ExtProcExchange(frame, stream);
           deps.onStreams?.(1);
-          const done = deps.handle(exchange).finally(() => {
-            running.delete(done);
-            deps.onStreams?.(-1);
-          });
+          const done = deps.handle(exchange).finally(() => running.delete(done));
           running.add(done);
         } else {
           // A stream that does not begin with the request's head (a filter that skips it) has nothing to decide.
           stream.end();
         }
       },
-      close: () => exchange?.close(),
+      close() {
+        if (exchange === undefined) return;
+        exchange.close();
+        deps.onStreams?.(-1);
+      },
     };
   }
 
