@@ -108,7 +108,7 @@ const Status = { ok: '0', resourceExhausted: '8', unimplemented: '12', internal:
 type Status = (typeof Status)[keyof typeof Status];
 
 const responseHeaders = { ':status': 200, 'content-type': 'application/grpc+proto' };
-const withTrailers = { waitForTrailers: true };
+const withTrailers = { waitForTrailers: true, sendDate: false };
 const prefixBytes = 5;
 
 function frame(message: Buffer): Buffer {

@@ -39,8 +39,7 @@ export function createLogger({ level, format, destination: target }: LoggerOptio
     options,
     isPretty
       ? prettyStream(target, isTty)
-      : (target ??
-          destination({ fd: 1, sync: false, minLength: 32_768, maxWrite: 131_072, periodicFlush: 100 })),
+      : (target ?? destination({ fd: 1, sync: false, minLength: 4096, periodicFlush: 100 })),
   );
 }
 
