@@ -2,7 +2,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { freePort } from '../support/gateway.ts';
+import { freePort } from '../support/free-port.ts';
 import type { Child } from './children.ts';
 import type { Bench } from './bench.ts';
 

@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { findEnvoy } from '../../src/envoy/find-envoy.ts';
-import { freePort } from '../support/gateway.ts';
+import { freePort } from '../support/free-port.ts';
 import { digits, type Bench, type Section, type Table, type Target } from './bench.ts';
 import type { Child } from './children.ts';
 import { engineAddresses, enginesBootstrap, plainEdge, shippedEdge, shippedEdgeAlone } from './edge.ts';

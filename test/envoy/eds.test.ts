@@ -2,7 +2,8 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { Client, credentials, Server, ServerCredentials, type ClientDuplexStream } from '@grpc/grpc-js';
 import { createEndpointDiscovery, type EndpointDiscovery } from '../../src/envoy/eds.ts';
 import { decode, encode } from '../support/proto.ts';
-import { startEnvoyRig, until } from './support/envoy-rig.ts';
+import { eventually } from '../support/eventually.ts';
+import { startEnvoyRig } from './support/envoy-rig.ts';
 import { FakeEndpoints } from './support/fake-endpoints.ts';
 import { FakeLog } from './support/fake-log.ts';
 
@@ -193,7 +194,7 @@ describe('createEndpointDiscovery()', () => {
     expect(endpoints.listeners).toBe(1);
     leave(envoy.stream);
     await envoy.ended;
-    await until(() => discovery.streams === 0);
+    await eventually(() => discovery.streams === 0);
     expect(endpoints.listeners).toBe(0);
   });
 
@@ -202,7 +203,7 @@ describe('createEndpointDiscovery()', () => {
     await envoy.next();
     discovery.close();
     await envoy.ended;
-    await until(() => discovery.streams === 0);
+    await eventually(() => discovery.streams === 0);
     expect(endpoints.listeners).toBe(0);
   });
 
@@ -219,7 +220,7 @@ describe('createEndpointDiscovery()', () => {
       expect(clusters).not.toMatch(/^pods::127\.0\.0\.1:1::health_flags::.*\/failed_eds_health/m);
       rig.endpoints.publish({ port: 2 });
       await rig.untilKnown('127.0.0.1:2');
-      await until(async () => !(await rig.admin('/clusters')).includes('failed_eds_health'));
+      await eventually(async () => !(await rig.admin('/clusters')).includes('failed_eds_health'));
     } finally {
       await rig.stop();
     }

@@ -8,7 +8,9 @@ import { envoyBootstrap } from '../../src/envoy/bootstrap.ts';
 import { createEnvoySupervisor, type EnvoySupervisor } from '../../src/envoy/supervisor.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import { envoyBinary } from '../support/envoy.ts';
-import { freePort, startEnvoyRig, until } from './support/envoy-rig.ts';
+import { freePort } from '../support/free-port.ts';
+import { eventually } from '../support/eventually.ts';
+import { startEnvoyRig } from './support/envoy-rig.ts';
 import { startFakeEngine } from './support/fake-engine.ts';
 import { FakeEndpoints } from './support/fake-endpoints.ts';
 import { FakeLog } from './support/fake-log.ts';
@@ -147,7 +149,7 @@ describe('createEnvoySupervisor()', () => {
     const { supervisor, folder } = await subject(await freePort());
     const started = supervisor.start();
     started.catch(() => undefined);
-    await until(() => folder() !== '.' && existsSync(path.join(folder(), 'envoy.json')));
+    await eventually(() => folder() !== '.' && existsSync(path.join(folder(), 'envoy.json')));
     await supervisor.stop(2_000);
     await expect(started).rejects.toThrow('it was stopped');
     expect(existsSync(folder())).toBe(false);
@@ -175,7 +177,7 @@ describe('createEnvoySupervisor()', () => {
 
     let drained = false;
     const draining = rig.envoy.drain(new AbortController().signal).then(() => (drained = true));
-    await until(() => isRefused(rig.port));
+    await eventually(() => isRefused(rig.port));
     expect(drained).toBe(false);
     finish();
     expect(await response.text()).toBe('data: {}\n\ndata: [DONE]\n\n');
@@ -214,6 +216,6 @@ describe('createEnvoySupervisor()', () => {
     });
     expect(isAlive(pid)).toBe(true);
     parent.kill('SIGKILL');
-    await until(() => !isAlive(pid));
+    await eventually(() => !isAlive(pid));
   }, 20_000);
 });

@@ -1,6 +1,5 @@
 /** The whole thing for system tests: simulated engines, Sluice, and a real Envoy, on free loopback ports. */
 import { mkdtemp, rm } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { managedBootstrap, startRouter, startServe, type App } from '../../src/app.ts';
@@ -18,6 +17,7 @@ import { parseEnvoyVersion } from '../../src/envoy/version.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import { createLogger } from '../../src/observability/log.ts';
 import { envoyBinary } from './envoy.ts';
+import { freePort } from './free-port.ts';
 
 /** One line of Sluice's log, as JSON. */
 export interface LogLine {
@@ -191,15 +191,6 @@ async function start(
       for (const clean of cleanUp.reverse()) await clean();
     },
   };
-}
-
-/** A port that nobody listens on now. */
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
 
 function collectLines() {

@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { chatBody } from '../support/chat.ts';
 import { descendants, isAlive, startChild } from '../support/child.ts';
 import { eventually } from '../support/eventually.ts';
-import { freePort } from '../support/gateway.ts';
+import { freePort } from '../support/free-port.ts';
 import { send } from '../support/http-client.ts';
 
 describe('npm run demo', () => {

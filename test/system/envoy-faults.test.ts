@@ -7,7 +7,8 @@ import { startSimulatedEngine, type SimulatedEngine } from '../../src/engine-sim
 import { chat, chatBody } from '../support/chat.ts';
 import { isAlive, startSluice, type Child } from '../support/child.ts';
 import { eventually } from '../support/eventually.ts';
-import { freePort, startGateway } from '../support/gateway.ts';
+import { freePort } from '../support/free-port.ts';
+import { startGateway } from '../support/gateway.ts';
 import { responseOf, startRequest } from '../support/http-client.ts';
 import { untilIdle } from '../support/pages.ts';
 

@@ -7,7 +7,7 @@ import path from 'node:path';
 import { promisify } from 'node:util';
 import { startSimulatedEngine, type SimulatedEngine } from '../../src/engine-sim/server.ts';
 import { envoyBinary } from '../support/envoy.ts';
-import { freePort } from '../support/gateway.ts';
+import { freePort } from '../support/free-port.ts';
 import { send } from '../support/http-client.ts';
 
 const run = promisify(execFile);

@@ -7,7 +7,7 @@ import { startSimulatedEngine } from '../../src/engine-sim/server.ts';
 import { chatBody } from '../support/chat.ts';
 import { envoyBinary } from '../support/envoy.ts';
 import { eventually } from '../support/eventually.ts';
-import { freePort } from '../support/gateway.ts';
+import { freePort } from '../support/free-port.ts';
 import { readReply, responseOf, startRequest, type Sent } from '../support/http-client.ts';
 import type { Report } from '../support/measured-router.ts';
 import { endpoints, sample } from '../support/pages.ts';

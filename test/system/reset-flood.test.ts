@@ -16,7 +16,7 @@ import { FakeLog } from '../envoy/support/fake-log.ts';
 import { chatBody } from '../support/chat.ts';
 import { envoyBinary } from '../support/envoy.ts';
 import { eventually } from '../support/eventually.ts';
-import { freePort } from '../support/gateway.ts';
+import { freePort } from '../support/free-port.ts';
 import { send } from '../support/http-client.ts';
 import { LoopbackEngine } from '../support/loopback-engine.ts';
 

@@ -16,7 +16,7 @@ import { chat, chatBody } from '../support/chat.ts';
 import { startSluice, type Child } from '../support/child.ts';
 import { envoyBinary } from '../support/envoy.ts';
 import { eventually } from '../support/eventually.ts';
-import { freePort } from '../support/gateway.ts';
+import { freePort } from '../support/free-port.ts';
 import { readReply, responseOf, startRequest, type Reply } from '../support/http-client.ts';
 import { endpoints, sample } from '../support/pages.ts';
 

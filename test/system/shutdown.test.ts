@@ -8,7 +8,7 @@ import { startSimulatedEngine, type SimulatedEngine } from '../../src/engine-sim
 import { chatBody } from '../support/chat.ts';
 import { isAlive, startSluice, type Child } from '../support/child.ts';
 import { eventually } from '../support/eventually.ts';
-import { freePort } from '../support/gateway.ts';
+import { freePort } from '../support/free-port.ts';
 import { readReply, responseOf, startRequest } from '../support/http-client.ts';
 
 /** Stays in the middle of a stream for as long as it is not told to go on. */

@@ -9,7 +9,7 @@ import { systemClock } from '../../src/lib/clock.ts';
 import { createLogger } from '../../src/observability/log.ts';
 import type { AccessLogEntry } from '../../src/request/access-log.ts';
 import { envoyBinary } from '../support/envoy.ts';
-import { freePort } from '../support/gateway.ts';
+import { freePort } from '../support/free-port.ts';
 import { send } from '../support/http-client.ts';
 import { decode } from '../support/proto.ts';
 import { startWireTap, type WireTap } from '../support/wire-tap.ts';

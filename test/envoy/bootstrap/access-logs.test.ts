@@ -1,5 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
-import { startEnvoyRig, until } from '../support/envoy-rig.ts';
+import { eventually } from '../../support/eventually.ts';
+import { startEnvoyRig } from '../support/envoy-rig.ts';
 import { json, startFakeEngine } from '../support/fake-engine.ts';
 
 /** One exchange through an Envoy that writes lines so; resolves with its line. */
@@ -9,7 +10,7 @@ async function lineOf(accessLog: 'text' | 'json'): Promise<{ line: string; port:
   try {
     await rig.routeTo(engine.port);
     await fetch(`${rig.url}/v1/completions?key=secret`, { method: 'POST', body: '{}' });
-    await until(() => rig.accessLogLines.length > 0);
+    await eventually(() => rig.accessLogLines.length > 0);
     return { line: rig.accessLogLines[0]!, port: engine.port };
   } finally {
     await rig.stop();

@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { makeCertificate } from '../../support/certificates.ts';
-import { freePort, startEnvoyRig, until, type EnvoyRig } from '../support/envoy-rig.ts';
+import { freePort } from '../../support/free-port.ts';
+import { eventually } from '../../support/eventually.ts';
+import { startEnvoyRig, type EnvoyRig } from '../support/envoy-rig.ts';
 import { json, startFakeEngine } from '../support/fake-engine.ts';
 
 const { key, cert, certFile } = makeCertificate('DNS:engine.test');
@@ -84,7 +86,7 @@ describe('endpointsClusterConfig()', () => {
     expect([...serverNames]).toEqual(['engine.test']);
 
     rig.endpoints.publish({ port: engine.port, tls: true, hostname: 'other.test' });
-    await until(async () => (await rig.admin('/clusters')).includes(`${id}::hostname::other.test`));
+    await eventually(async () => (await rig.admin('/clusters')).includes(`${id}::hostname::other.test`));
     expect((await post()).status).toBe(503);
     expect(engine.requests).toHaveLength(1);
     await engine.stop();

@@ -1,6 +1,7 @@
 /** A real Envoy with the generated bootstrap, between a client in the test and engines in the test. */
-import { createServer } from 'node:net';
 import { envoyBootstrap, type BootstrapOptions } from '../../../src/envoy/bootstrap.ts';
+import { eventually } from '../../support/eventually.ts';
+import { freePort } from '../../support/free-port.ts';
 import { createEnvoySupervisor, type EnvoySupervisor } from '../../../src/envoy/supervisor.ts';
 import { parseEnvoyVersion } from '../../../src/envoy/version.ts';
 import { systemClock } from '../../../src/lib/clock.ts';
@@ -67,7 +68,7 @@ export async function startEnvoyRig({
   };
   const untilKnown = async (...ids: string[]): Promise<void> => {
     const wanted = ids.toSorted().join();
-    await until(
+    await eventually(
       async () =>
         knownEndpoints(await askAdmin('/clusters'))
           .toSorted()
@@ -94,21 +95,6 @@ export async function startEnvoyRig({
       sluice.stop();
     },
   };
-}
-
-/** Asks again until it holds; the test's own time limit is the bound. */
-export async function until(holds: () => Promise<boolean> | boolean): Promise<void> {
-  while (!(await holds())) await new Promise((resolve) => setTimeout(resolve, 20));
-}
-
-/** A port that was free a moment ago. */
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  if (address === null || typeof address === 'string') throw new Error('Cannot find a free port');
-  return address.port;
 }
 
 function knownEndpoints(clusters: string): string[] {
