@@ -1,9 +1,9 @@
 /** The `scheduler` section, as Kthena writes it, and the profile that it asks for. */
 import { z } from 'zod';
-import type { PluginDefinition } from '../scheduling/plugin.ts';
-import type { PluginConfig, ProfileConfig } from '../scheduling/profile.ts';
-import { createRegistry } from '../scheduling/registry.ts';
-import { describeIssue, didYouMean, shown } from './describe-issue.ts';
+import type { PluginDefinition } from '../../scheduling/plugin.ts';
+import type { PluginConfig, ProfileConfig } from '../../scheduling/profile.ts';
+import { createRegistry } from '../../scheduling/registry.ts';
+import { describeIssue, didYouMean, shown } from '../describe-issue.ts';
 
 const registry = createRegistry();
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
-import { ConfigError } from '../../src/config/config-error.ts';
-import { parseConfig } from '../../src/config/load.ts';
+import { ConfigError } from '../../../src/config/config-error.ts';
+import { parseConfig } from '../../../src/config/load.ts';
 
 const profileOf = (text: string) => parseConfig(text, 'f').scheduler.profile;
 

@@ -1,0 +1,48 @@
+/** The `discovery` section. */
+import { z } from 'zod';
+import { duration } from '../units.ts';
+
+const backend = z.strictObject({
+  url: z
+    .string()
+    .refine(isBackendUrl, {
+      error: ({ input }) =>
+        `${JSON.stringify(withoutUser(input))} is not the URL of an engine: write it like http://10.0.0.1:8000, without path, query or user`,
+    })
+    .describe('Where the engine listens, like http://10.0.0.1:8000 or https://engine.example.'),
+  models: z
+    .array(z.string().min(1))
+    .default([])
+    .describe('Models that it serves; empty means: ask the engine.'),
+});
+
+/** Where the endpoints come from. */
+export const discoverySection = z
+  .strictObject({
+    dnsInterval: duration().default(10_000).describe('How often host names of endpoints are resolved again.'),
+    static: z
+      .strictObject({
+        backends: z.array(backend).default([]).describe('The engines.'),
+      })
+      .prefault({})
+      .describe('Endpoints that are listed here.'),
+  })
+  .transform(({ dnsInterval, ...rest }) => ({ ...rest, dnsIntervalMs: dnsInterval }));
+
+/** A mistaken URL is shown, a password in it is not. */
+function withoutUser(input: unknown): unknown {
+  return typeof input === 'string' ? input.replace(/[^/]*@/, '…@') : input;
+}
+
+function isBackendUrl(text: string): boolean {
+  const url = URL.parse(text);
+  return (
+    url !== null &&
+    (url.protocol === 'http:' || url.protocol === 'https:') &&
+    url.hostname !== '' &&
+    url.username === '' &&
+    url.password === '' &&
+    url.pathname === '/' &&
+    !/[?#]/.test(text)
+  );
+}

@@ -1,0 +1,28 @@
+/** The `scrape` section. */
+import { z } from 'zod';
+import { duration } from '../units.ts';
+
+/** How endpoints are watched. */
+export const scrapeSection = z
+  .strictObject({
+    interval: duration().default(1000).describe('How often the metrics of each endpoint are read.'),
+    timeout: duration().default(3000).describe('How long one reading may take.'),
+    staleAfter: duration().default(5000).describe('Age at which scraped values are no longer believed.'),
+    modelsInterval: duration().default(10_000).describe('How often each endpoint is asked for its models.'),
+    unhealthyAfter: z
+      .int()
+      .min(1)
+      .default(3)
+      .describe('Failed readings in a row after which an endpoint is unhealthy.'),
+  })
+  .refine(({ interval, staleAfter }) => staleAfter > interval, {
+    path: ['staleAfter'],
+    error: 'staleAfter must be longer than interval, or every value is stale before the next one comes',
+  })
+  .transform(({ interval, timeout, staleAfter, modelsInterval, unhealthyAfter }) => ({
+    intervalMs: interval,
+    timeoutMs: timeout,
+    staleAfterMs: staleAfter,
+    modelsIntervalMs: modelsInterval,
+    unhealthyAfter,
+  }));

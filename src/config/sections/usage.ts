@@ -1,0 +1,24 @@
+/** The `usage` section. */
+import { z } from 'zod';
+import { duration } from '../units.ts';
+
+/** How token counts and outcomes are learned. */
+export const usageSection = z
+  .strictObject({
+    source: z
+      .enum(['auto', 'access-log', 'streamed', 'none'])
+      .default('auto')
+      .describe(
+        "Where token counts and outcomes come from: Envoy's access log, or the streamed response bodies.",
+      ),
+    sampleRate: z
+      .number()
+      .min(0)
+      .max(1)
+      .default(0.01)
+      .describe('Share of exchanges whose response is streamed through to measure TTFT and TPOT.'),
+    accessLogTimeout: duration()
+      .default(2000)
+      .describe("How long the end of an exchange waits for Envoy's access log entry for it."),
+  })
+  .transform(({ accessLogTimeout, ...rest }) => ({ ...rest, accessLogTimeoutMs: accessLogTimeout }));
