@@ -1,7 +1,8 @@
 /** Endpoints from a fixed list: addresses stand for themselves, names are resolved again and again. */
 import { lookup } from 'node:dns/promises';
+import { isDeepStrictEqual } from 'node:util';
 import { endpointId, type EndpointTarget } from '../endpoints/endpoint.ts';
-import { createBackoff } from '../lib/backoff.ts';
+import { createBackoff, type Backoff } from '../lib/backoff.ts';
 import type { Clock, Timer } from '../lib/clock.ts';
 import type { StaticBackend } from './static-backends.ts';
 
@@ -27,8 +28,14 @@ export interface NameStatus {
   readonly problem: string | undefined;
 }
 
-export interface StaticDiscoveryDeps {
+/** The list, and how closely its names are followed. */
+export interface StaticDiscoveryOptions {
   readonly backends: readonly StaticBackend[];
+  /** From one answer to the next question. Default 5000. */
+  readonly dnsIntervalMs?: number;
+}
+
+export interface StaticDiscoveryDeps extends StaticDiscoveryOptions {
   readonly resolve: Resolve;
   readonly clock: Clock;
   /** Uniform in [0, 1). */
@@ -37,20 +44,27 @@ export interface StaticDiscoveryDeps {
   readonly onTargets: (targets: readonly EndpointTarget[]) => void;
   /** Called when the problem of a name begins, changes or ends; not for each attempt. */
   readonly onNameChange?: (status: NameStatus) => void;
-  /** From one answer to the next question. Default 5000. */
-  readonly dnsIntervalMs?: number;
 }
 
 export interface StaticDiscovery {
   /** Never fails: a name that cannot be resolved yet is asked again. */
   start(): void;
   stop(): void;
+  /**
+   * Follows another list from now on, in one call of `onTargets`: names that stay keep what is known of them, and so their
+   * endpoints; new names are resolved at once; the others are forgotten. Another interval counts from the last answer;
+   * a name that could not be resolved is asked again no later than before. The same options again do nothing.
+   */
+  update(options: StaticDiscoveryOptions): void;
   status(): readonly NameStatus[];
 }
 
 interface WatchedName {
-  status: NameStatus;
-  timer: Timer | undefined;
+  readonly status: NameStatus;
+  /** Follows the interval, which has changed. */
+  intervalChanged(): void;
+  /** Nothing is reported after this, not even of a question under way. */
+  forget(): void;
 }
 
 const defaultDnsIntervalMs = 5000;
@@ -62,15 +76,8 @@ const firstRetryMs = 250;
  * be counted twice. A failed resolution keeps the last known addresses.
  */
 export function createStaticDiscovery(deps: StaticDiscoveryDeps): StaticDiscovery {
-  const {
-    backends,
-    resolve,
-    clock,
-    random,
-    onTargets,
-    onNameChange,
-    dnsIntervalMs = defaultDnsIntervalMs,
-  } = deps;
+  const { resolve, clock, random, onTargets, onNameChange } = deps;
+  let { backends, dnsIntervalMs = defaultDnsIntervalMs } = deps;
   const names = new Map<string, WatchedName>();
   let running = false;
 
@@ -84,40 +91,93 @@ export function createStaticDiscovery(deps: StaticDiscoveryDeps): StaticDiscover
     );
   }
 
-  function watchName(name: string): void {
-    const watched: WatchedName = { status: { name, addresses: [], problem: undefined }, timer: undefined };
-    names.set(name, watched);
-    const backoff = createBackoff({ firstMs: firstRetryMs, maxMs: dnsIntervalMs, random });
+  function watchName(name: string): WatchedName {
+    let status: NameStatus = { name, addresses: [], problem: undefined };
+    let forgotten = false;
+    /** The wait for the next question; undefined while one is asked. */
+    let timer: Timer | undefined;
+    let answeredAtMs = 0;
+    let askAtMs = 0;
+    let backoff = newBackoff();
 
-    function update(addresses: readonly string[], problem: string | undefined): void {
-      const before = watched.status;
-      watched.status = { name, addresses, problem };
+    function newBackoff(): Backoff {
+      return createBackoff({ firstMs: firstRetryMs, maxMs: dnsIntervalMs, random });
+    }
+
+    function learn(addresses: readonly string[], problem: string | undefined): void {
+      const before = status;
+      status = { name, addresses, problem };
       if (!sameList(before.addresses, addresses)) publish();
-      if (before.problem !== problem) onNameChange?.(watched.status);
+      if (!forgotten && before.problem !== problem) onNameChange?.(status);
     }
 
     async function ask(): Promise<void> {
+      timer = undefined;
       const answer = await tryResolve(resolve, name);
-      if (!running) return;
-      update(answer.addresses ?? watched.status.addresses, answer.problem);
+      if (forgotten) return;
       if (answer.problem === undefined) backoff.reset();
-      const pauseMs = answer.problem === undefined ? dnsIntervalMs : backoff.nextMs();
-      watched.timer = clock.after(pauseMs, () => void ask());
+      answeredAtMs = clock.nowMs();
+      askAgainAt(answeredAtMs + (answer.problem === undefined ? dnsIntervalMs : backoff.nextMs()));
+      // Last, because whoever hears of it may update or stop us.
+      learn(answer.addresses ?? status.addresses, answer.problem);
+    }
+
+    function askAgainAt(atMs: number): void {
+      timer?.cancel();
+      askAtMs = atMs;
+      timer = clock.after(Math.max(0, atMs - clock.nowMs()), () => void ask());
     }
 
     void ask();
+    return {
+      get status() {
+        return status;
+      },
+      intervalChanged() {
+        backoff = newBackoff();
+        if (timer === undefined) return;
+        const dueMs = answeredAtMs + dnsIntervalMs;
+        askAgainAt(status.problem === undefined ? dueMs : Math.min(askAtMs, dueMs));
+      },
+      forget() {
+        forgotten = true;
+        timer?.cancel();
+      },
+    };
+  }
+
+  /** Forgets names that are not listed and begins to watch those that are. */
+  function followNames(): void {
+    const listed = new Set(backends.filter(({ isName }) => isName).map(({ host }) => host));
+    for (const [name, watched] of names) {
+      if (listed.has(name)) continue;
+      watched.forget();
+      names.delete(name);
+    }
+    for (const name of listed) if (!names.has(name)) names.set(name, watchName(name));
   }
 
   return {
     start() {
       running = true;
+      names.clear();
       publish();
-      for (const name of new Set(backends.filter(({ isName }) => isName).map(({ host }) => host)))
-        watchName(name);
+      followNames();
     },
     stop() {
       running = false;
-      for (const { timer } of names.values()) timer?.cancel();
+      for (const watched of names.values()) watched.forget();
+    },
+    update({ backends: nextBackends, dnsIntervalMs: nextIntervalMs = defaultDnsIntervalMs }) {
+      const sameBackends = isDeepStrictEqual(nextBackends, backends);
+      const sameInterval = nextIntervalMs === dnsIntervalMs;
+      backends = nextBackends;
+      dnsIntervalMs = nextIntervalMs;
+      if (!running) return;
+      if (!sameInterval) for (const watched of names.values()) watched.intervalChanged();
+      if (sameBackends) return;
+      followNames();
+      publish();
     },
     status: () => [...names.values()].map(({ status }) => status),
   };

@@ -65,23 +65,30 @@ type Scrape =
  * - Refused, reset, unroutable, TLS failures, not HTTP: unhealthy at once. Timeouts: after `unhealthyAfter` in a row,
  *   and only when `/health` does not answer either, since a busy engine may be slow with its page.
  * - An answer that is no metrics page never makes an endpoint unhealthy by itself: its metrics stay unknown.
+ *
+ * The options are asked for whenever they matter, so that they may change while the probe lives.
  */
 export function createEndpointProbe(
   endpoint: Endpoint,
   deps: ProbeDeps,
-  options: ProbeOptions,
+  options: () => ProbeOptions,
 ): EndpointProbe {
   const { store, clock, client, readPage } = deps;
   let stopped = false;
   let history: EngineHistory | undefined;
   let timeoutsInARow = 0;
-  let modelsDueMs = Number.NEGATIVE_INFINITY;
+  /** When the model list was refreshed; it is due at once where it never was or cannot be believed. */
+  let modelsTakenAtMs = Number.NEGATIVE_INFINITY;
   let metricsProblem: string | undefined;
   let modelsProblem: string | undefined;
 
   async function run(): Promise<void> {
     if (endpoint.health.kind !== 'healthy') await probeUnready();
-    else if (clock.nowMs() < modelsDueMs || (await checkUp())) await probeMetrics();
+    else if (!modelsAreDue() || (await checkUp())) await probeMetrics();
+  }
+
+  function modelsAreDue(): boolean {
+    return clock.nowMs() >= modelsTakenAtMs + options().modelsIntervalMs;
   }
 
   async function probeUnready(): Promise<void> {
@@ -130,7 +137,7 @@ export function createEndpointProbe(
         fail(page);
         return;
       case 'timeout':
-        if (++timeoutsInARow >= options.unhealthyAfter) await doubt();
+        if (++timeoutsInARow >= options().unhealthyAfter) await doubt();
         return;
       case 'bad-page':
         await doubt();
@@ -169,7 +176,7 @@ export function createEndpointProbe(
     if (models !== undefined) whileRunning(() => store.reportModels(endpoint, models));
     // Without any list nothing can be routed here: ask again with the next probe.
     const urgent = endpoint.listedModels === undefined && endpoint.configuredModels.length === 0;
-    modelsDueMs = urgent ? Number.NEGATIVE_INFINITY : clock.nowMs() + options.modelsIntervalMs;
+    modelsTakenAtMs = urgent ? Number.NEGATIVE_INFINITY : clock.nowMs();
   }
 
   async function scrape(): Promise<Scrape> {
@@ -190,7 +197,7 @@ export function createEndpointProbe(
   }
 
   function report(reading: EngineReading, nowMs: number, inFlightAtScrape: number): void {
-    const progress = advanceHistory(history, reading, nowMs, options.latencyMaxAgeMs);
+    const progress = advanceHistory(history, reading, nowMs, options().latencyMaxAgeMs);
     history = progress.history;
     const { waiting, running, kvCacheUsage } = reading;
     const { ttftSeconds, tpotSeconds, restarted } = progress;
@@ -206,11 +213,11 @@ export function createEndpointProbe(
       });
       if (restarted) store.reportRestart(endpoint);
     });
-    if (restarted) modelsDueMs = Number.NEGATIVE_INFINITY;
+    if (restarted) modelsTakenAtMs = Number.NEGATIVE_INFINITY;
   }
 
   function fail(failure: Failure): void {
-    if (failure.kind === 'timeout' && ++timeoutsInARow < options.unhealthyAfter) return;
+    if (failure.kind === 'timeout' && ++timeoutsInARow < options().unhealthyAfter) return;
     markUnhealthy(failure.reason);
   }
 

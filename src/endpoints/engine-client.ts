@@ -1,6 +1,6 @@
 /** Our own HTTP calls to one engine: one kept-alive connection, a deadline, a bounded body, failures as values. */
-import { Client } from 'undici';
-import type { Clock } from '../lib/clock.ts';
+import { buildConnector, Client } from 'undici';
+import type { Clock, Timer } from '../lib/clock.ts';
 import type { Endpoint } from './endpoint.ts';
 
 export type EngineAnswer =
@@ -25,9 +25,19 @@ export interface EngineClientOptions {
 
 type CallEnd = EngineAnswer | { readonly kind: 'error'; readonly error: Error };
 
+interface RunningCall {
+  end(reason: EngineAnswer): void;
+  timeoutChanged(): void;
+}
+
 export interface EngineClient {
   /** One call at a time. */
   get(path: string): Promise<EngineAnswer>;
+  /**
+   * Uses other options from now on. A running call goes on, under the new timeout. A connection that was made under
+   * another `ca` or `insecure` serves no further call.
+   */
+  update(options: EngineClientOptions): void;
   /** Ends a running call at once, as unreachable, and closes the connection. */
   close(): void;
 }
@@ -36,41 +46,69 @@ export interface EngineClient {
 export function createEngineClient(
   endpoint: Endpoint,
   clock: Clock,
-  options: EngineClientOptions,
+  initial: EngineClientOptions,
 ): EngineClient {
-  const { timeoutMs, maxBodyBytes, ca, insecure = false } = options;
-  const client = new Client(endpoint.url, {
-    // Deadlines are the clock's; only a connect attempt that nobody waits for any more has to end by itself.
-    headersTimeout: 0,
-    bodyTimeout: 0,
-    connect: { timeout: timeoutMs, rejectUnauthorized: !insecure, ...(ca === undefined ? {} : { ca }) },
-  });
-  const headers = {
-    ...options.headers,
-    ...(endpoint.hostname === undefined ? {} : { host: hostHeader(endpoint.hostname, endpoint) }),
-  };
+  let options = initial;
+  /** The options that what follows was made for. */
+  let madeFor = initial;
+  let headers = headersFor(endpoint, initial);
+  let connector = connectorFor(initial);
+  let client = open();
+  let running: RunningCall | undefined;
 
-  let endCall: ((reason: EngineAnswer) => void) | undefined;
+  function open(): Client {
+    return new Client(endpoint.url, {
+      // Deadlines are the clock's; only a connect attempt that nobody waits for any more has to end by itself.
+      headersTimeout: 0,
+      bodyTimeout: 0,
+      connect: (to, callback) => connector(to, callback),
+    });
+  }
+
+  /** Only when a call needs it: a thousand new clients in one tick would hold up everything else. */
+  function followOptions(): void {
+    const before = madeFor;
+    madeFor = options;
+    headers = headersFor(endpoint, options);
+    const trustChanged =
+      options.ca !== before.ca || (options.insecure ?? false) !== (before.insecure ?? false);
+    if (!trustChanged && options.timeoutMs === before.timeoutMs) return;
+    connector = connectorFor(options);
+    // A connect attempt under way has its old timeout, and the call would wait behind it.
+    if (!trustChanged && client.stats.connected) return;
+    void client.destroy();
+    client = open();
+  }
 
   function call(path: string): Promise<CallEnd> {
+    if (madeFor !== options) followOptions();
     return new Promise((resolve) => {
+      const startedAtMs = clock.nowMs();
       const chunks: Buffer[] = [];
       let bytes = 0;
       let status = 0;
       let settled = false;
       let abort: ((reason: Error) => void) | undefined;
-      const timer = clock.after(timeoutMs, () => {
-        settle({ kind: 'timeout', reason: `no answer to GET ${path} within ${timeoutMs} ms` });
-      });
+      const armTimer = (): Timer =>
+        clock.after(Math.max(0, startedAtMs + options.timeoutMs - clock.nowMs()), () => {
+          settle({ kind: 'timeout', reason: `no answer to GET ${path} within ${options.timeoutMs} ms` });
+        });
+      let timer = armTimer();
       const settle = (result: CallEnd): void => {
         if (settled) return;
         timer.cancel();
-        endCall = undefined;
+        running = undefined;
         settled = true;
         resolve(result);
         abort?.(new Error('call ended'));
       };
-      endCall = settle;
+      running = {
+        end: settle,
+        timeoutChanged() {
+          timer.cancel();
+          timer = armTimer();
+        },
+      };
       client.dispatch(
         { method: 'GET', path, headers },
         {
@@ -84,7 +122,7 @@ export function createEngineClient(
           },
           onResponseData(_controller, chunk) {
             bytes += chunk.length;
-            if (bytes > maxBodyBytes) settle({ kind: 'answer', status, body: undefined });
+            if (bytes > options.maxBodyBytes) settle({ kind: 'answer', status, body: undefined });
             else chunks.push(chunk);
           },
           onResponseEnd() {
@@ -107,12 +145,32 @@ export function createEngineClient(
       let result = await call(path);
       // An idle connection that the engine closed in the same moment says nothing about the engine.
       if (result.kind === 'error' && isReset(result.error)) result = await call(path);
-      return result.kind === 'error' ? failure(result.error, path, timeoutMs) : result;
+      return result.kind === 'error' ? failure(result.error, path, options.timeoutMs) : result;
+    },
+    update(next) {
+      const { timeoutMs } = options;
+      options = next;
+      if (timeoutMs !== next.timeoutMs) running?.timeoutChanged();
     },
     close() {
-      endCall?.({ kind: 'unreachable', reason: 'no longer watched' });
+      running?.end({ kind: 'unreachable', reason: 'no longer watched' });
       void client.destroy();
     },
+  };
+}
+
+function connectorFor({ timeoutMs, ca, insecure = false }: EngineClientOptions): buildConnector.connector {
+  return buildConnector({
+    timeout: timeoutMs,
+    rejectUnauthorized: !insecure,
+    ...(ca === undefined ? {} : { ca }),
+  });
+}
+
+function headersFor(endpoint: Endpoint, { headers }: EngineClientOptions): Record<string, string> {
+  return {
+    ...headers,
+    ...(endpoint.hostname === undefined ? {} : { host: hostHeader(endpoint.hostname, endpoint) }),
   };
 }
 

@@ -1,108 +1,62 @@
 /**
- * Which endpoint was sent which prompt prefix: a bounded map from block hash to the endpoints that hold it.
+ * Which endpoint was sent which prompt prefix: a table, and beside it the one that it replaces after a resize.
  *
- * An entry is one (block, endpoint) pair. Each endpoint's entries form a list by age; a prefix is entered from its
- * deepest block to its first, so a block is never older than the blocks that continue it, eviction takes the deepest
- * first, and holders stay nested: whoever holds block i + 1 holds block i. Lookup relies on that twice: the deepest known
- * block is found by bisection, and two depths with equally many holders have the same holders.
- *
- * Everything lives in typed arrays of the full bound, allocated once: the operating system gives them memory only as
- * they are used, and there is never a pause for growing. Index 0 means "none" throughout.
+ * Moving two million entries takes half a second, so it is done a few at a time, by the insertions that come anyway. The
+ * old table takes nothing in any more and is asked too until it was read to the end, so nobody notices but the memory:
+ * for that long both tables are there. It is read from the newest entries to the oldest, in turns among endpoints, so
+ * that what finds no room in a smaller table is the oldest of each, and both tables stay nested (see prefix-table.ts) all
+ * the while: the depth that an endpoint holds is the greater of the two.
  */
 import type { BlockChain } from '../lib/block-hash.ts';
+import { PrefixTable, type PrefixBounds, type TableCursor } from './prefix-table.ts';
 
-/** The bounds of an index, in (block, endpoint) pairs. */
-export interface PrefixIndexOptions {
-  /** Over all endpoints. */
-  readonly maxEntries: number;
-  readonly maxEntriesPerEndpoint: number;
+/** How many entries one insertion moves after a resize: some 20 µs where nothing is in the cache. */
+const movedPerInsert = 64;
+/** How many of one endpoint's before it is another's turn. */
+const movedPerTurn = 16;
+
+interface OldTable {
+  readonly table: PrefixTable;
+  /** Of endpoints that have something left to move. */
+  readonly cursors: TableCursor[];
+  /** Whose turn it is. */
+  next: number;
 }
-
-/** Who entered something: one per endpoint, replaced when the endpoint is forgotten, so that forgetting is instant. */
-interface Owner {
-  /** Endpoint slot, or -1 once forgotten: its entries are then taken apart a few at a time. */
-  slot: number;
-  newest: number;
-  oldest: number;
-  held: number;
-}
-
-/* Fields of a node's record. `nodeNext` is the next node of the bucket, or of the free list. */
-const nodeHigh = 0;
-const nodeLow = 1;
-const nodeNext = 2;
-const nodeFirst = 3;
-const nodeHolders = 4;
-
-/* Fields of an entry's record. `entryNext` is as above; then the neighbours in the lists of the node and of the owner. */
-const entryNode = 0;
-const entryOwner = 1;
-const entryNext = 2;
-const holderBefore = 3;
-const holderAfter = 4;
-const newer = 5;
-const older = 6;
-
-/** A record fills half a cache line, so that whatever is done to a node or an entry costs one miss. */
-const recordLength = 8;
-
-/** How many entries of forgotten endpoints one insertion takes apart: some 20 µs where nothing is in the cache. */
-const reclaimedPerInsert = 32;
 
 /** The bounded map from prompt prefixes to endpoint slots. */
 export class PrefixIndex {
-  readonly #maxEntries: number;
-  readonly #maxPerOwner: number;
+  #bounds: PrefixBounds;
+  #table: PrefixTable;
+  #old: OldTable | undefined;
+  /** Evictions that the present table does not count. */
+  #evictedBefore = 0;
+  /** What the old table says of each candidate, during a lookup only. */
+  #oldDepths = new Float64Array(0);
 
-  /** Records of nodeFields: a node is one block hash that somebody holds. */
-  readonly #nodes: Int32Array;
-  readonly #nodeBuckets: Int32Array;
-  #nodesUsed = 0;
-  #freeNode = 0;
-
-  /** Records of entryFields: an entry is one owner's hold on one node. */
-  readonly #entries: Int32Array;
-  readonly #entryBuckets: Int32Array;
-  readonly #mask: number;
-  #entriesUsed = 0;
-  #freeEntry = 0;
-  #total = 0;
-  #live = 0;
-  #evictions = 0;
-  /** First nodes of buckets, read ahead. */
-  #heads = new Int32Array(128);
-
-  /** Owner 0 is never used. */
-  readonly #owners: Owner[] = [{ slot: -1, newest: 0, oldest: 0, held: 0 }];
-  readonly #freeOwners: number[] = [];
-  readonly #forgotten: number[] = [];
-  #ownerBySlot = new Int32Array(16);
-  #livingOwners = 0;
-  #victim = 1;
-
-  /** Position + 1 of each candidate by slot, during a lookup only. */
-  #positionBySlot = new Int32Array(16);
-
-  constructor(options: PrefixIndexOptions) {
-    this.#maxEntries = options.maxEntries;
-    this.#maxPerOwner = Math.min(options.maxEntriesPerEndpoint, options.maxEntries);
-    const length = options.maxEntries + 1;
-    const buckets = 2 ** Math.ceil(Math.log2(length));
-    this.#mask = buckets - 1;
-    this.#nodes = new Int32Array(length * recordLength);
-    this.#nodeBuckets = new Int32Array(buckets);
-    this.#entries = new Int32Array(length * recordLength);
-    this.#entryBuckets = new Int32Array(buckets);
+  constructor(bounds: PrefixBounds) {
+    this.#bounds = bounds;
+    this.#table = new PrefixTable(bounds);
   }
 
-  /** Entries held by living endpoints. */
+  /** Entries held by living endpoints. After a resize, those that are still to be moved count as well. */
   get size(): number {
-    return this.#live;
+    return this.#old === undefined ? this.#table.size : this.#table.size + leftToMove(this.#old);
   }
 
-  /** Entries given up for lack of room since the start. */
+  /** Entries given up for lack of room since the start; one that was entered again while it waited to be moved may count. */
   get evictions(): number {
-    return this.#evictions;
+    return this.#evictedBefore + this.#table.evictions;
+  }
+
+  /**
+   * Changes the bounds and keeps what has room in them: of each endpoint the newest. All of it stays known at first; what
+   * is above a lowered bound goes with the next insertions. Another `maxEntries` makes a new table; where one is still
+   * being filled, that comes first.
+   */
+  resize(bounds: PrefixBounds): void {
+    this.#bounds = bounds;
+    this.#table.limitEndpoints(bounds.maxEntriesPerEndpoint);
+    if (this.#old === undefined) this.#replaceTable();
   }
 
   /**
@@ -115,298 +69,96 @@ export class PrefixIndex {
     topK: number,
     depths: Float64Array,
   ): number {
-    depths.fill(0, 0, candidates.length);
-    this.#readHeads(chain);
-    const deepest = this.#deepestKnown(chain);
-    if (deepest === 0) return 0;
-    this.#place(candidates);
-
-    const positions = this.#positionBySlot;
-    const wanted = Math.min(topK, candidates.length);
-    let matched = 0;
-    let greatest = 0;
-    let holdersBelow = 0;
-    for (let depth = deepest; depth > 0 && matched < wanted; depth--) {
-      const node = this.#findNode(chain.high[depth - 1]!, chain.low[depth - 1]!);
-      const holders = this.#nodes[node * recordLength + nodeHolders]!;
-      if (holders === holdersBelow) continue;
-      holdersBelow = holders;
-      for (
-        let entry = this.#nodes[node * recordLength + nodeFirst]!;
-        entry !== 0;
-        entry = this.#entries[entry * recordLength + holderAfter]!
-      ) {
-        const { slot } = this.#owners[this.#entries[entry * recordLength + entryOwner]!]!;
-        const position = slot < 0 || slot >= positions.length ? 0 : positions[slot]!;
-        if (position === 0 || depths[position - 1] !== 0) continue;
-        depths[position - 1] = depth;
-        matched++;
-        if (greatest === 0) greatest = depth;
-      }
-    }
-
-    for (const { slot } of candidates) positions[slot] = 0;
-    return greatest;
+    const greatest = this.#table.match(chain, candidates, topK, depths);
+    return this.#old === undefined
+      ? greatest
+      : this.#matchOld(this.#old.table, chain, candidates, topK, depths, greatest);
   }
 
   /** Enters the chain for an endpoint, as its most recent. */
   insert(slot: number, chain: BlockChain): void {
-    for (let i = 0; i < reclaimedPerInsert && this.#reclaim(); i++);
-    const id = this.#ownerOf(slot);
-    const owner = this.#owners[id]!;
-    if (owner.held + chain.count > this.#maxPerOwner) this.#readHeadsOfOldest(owner, chain.count);
-    for (let i = Math.min(chain.count, this.#maxPerOwner) - 1; i >= 0; i--) {
-      const high = chain.high[i]!;
-      const low = chain.low[i]!;
-      let node = this.#findNode(high, low);
-      const known = node === 0 ? 0 : this.#findEntry(node, id);
-      if (known !== 0) {
-        this.#touch(known, owner);
-        continue;
-      }
-      // Making room may give up the last hold on this very node.
-      if (this.#makeRoom(owner)) node = this.#findNode(high, low);
-      this.#addEntry(node === 0 ? this.#addNode(high, low) : node, id, owner);
-    }
+    this.#table.insert(slot, chain);
+    if (this.#old !== undefined) this.#moveSome(this.#old);
   }
 
   /** Forgets everything about an endpoint, at once; its room is given back with the next insertions. */
   forget(slot: number): void {
-    const id = slot < this.#ownerBySlot.length ? this.#ownerBySlot[slot]! : 0;
-    if (id === 0) return;
-    this.#ownerBySlot[slot] = 0;
-    const owner = this.#owners[id]!;
-    owner.slot = -1;
-    this.#live -= owner.held;
-    this.#livingOwners--;
-    this.#forgotten.push(id);
+    this.#table.forget(slot);
+    this.#old?.table.forget(slot);
   }
 
-  /**
-   * Reads the bucket of every block into #heads. Each is a miss of the cache and of the TLB, some 150 ns when waited for
-   * one after the other; asked for together they overlap, and the lookups and insertions that follow find them there.
-   */
-  #readHeads({ low, count }: BlockChain): void {
-    if (count > this.#heads.length) this.#heads = grown(this.#heads, count);
-    const buckets = this.#nodeBuckets;
-    for (let i = 0; i < count; i++) this.#heads[i] = buckets[low[i]! & this.#mask]!;
-  }
-
-  /** The same for the buckets of the `count` oldest entries, which will have to make room. */
-  #readHeadsOfOldest(owner: Owner, count: number): void {
-    if (count > this.#heads.length) this.#heads = grown(this.#heads, count);
-    const nodes = this.#nodes;
-    const entries = this.#entries;
-    let entry = owner.oldest;
-    for (let i = 0; i < count && entry !== 0; i++) {
-      const node = entries[entry * recordLength + entryNode]!;
-      this.#heads[i] = this.#nodeBuckets[nodes[node * recordLength + nodeLow]! & this.#mask]!;
-      entry = entries[entry * recordLength + newer]!;
+  /** Whoever is among the first `topK` of both tables together is among the first `topK` of one of them. */
+  #matchOld(
+    old: PrefixTable,
+    chain: BlockChain,
+    candidates: readonly { readonly slot: number }[],
+    topK: number,
+    depths: Float64Array,
+    greatestOfNew: number,
+  ): number {
+    const { length } = candidates;
+    if (this.#oldDepths.length < length) this.#oldDepths = new Float64Array(length);
+    const oldDepths = this.#oldDepths;
+    const greatest = Math.max(greatestOfNew, old.match(chain, candidates, topK, oldDepths));
+    const holdersAt = new Uint32Array(greatest + 1);
+    for (let i = 0; i < length; i++) {
+      if (oldDepths[i]! > depths[i]!) depths[i] = oldDepths[i]!;
+      holdersAt[depths[i]!]!++;
     }
+    let least = greatest + 1;
+    for (let holders = 0; least > 1 && holders < topK;) holders += holdersAt[--least]!;
+    for (let i = 0; i < length; i++) if (depths[i]! < least) depths[i] = 0;
+    return greatest;
   }
 
-  #deepestKnown(chain: BlockChain): number {
-    let known = 0;
-    let unknown = chain.count + 1;
-    while (unknown - known > 1) {
-      const depth = (known + unknown) >>> 1;
-      if (this.#findNode(chain.high[depth - 1]!, chain.low[depth - 1]!) === 0) unknown = depth;
-      else known = depth;
-    }
-    return known;
+  #replaceTable(): void {
+    const table = this.#table;
+    if (table.maxEntries === this.#bounds.maxEntries) return;
+    this.#table = new PrefixTable(this.#bounds);
+    this.#evictedBefore += table.evictions;
+    this.#old = { table, cursors: table.cursors(), next: 0 };
+    this.#endMove(this.#old);
   }
 
-  #place(candidates: readonly { readonly slot: number }[]): void {
-    let position = 1;
-    for (const { slot } of candidates) {
-      if (slot >= this.#positionBySlot.length) this.#positionBySlot = grown(this.#positionBySlot, slot);
-      this.#positionBySlot[slot] = position++;
-    }
-  }
-
-  #findNode(high: number, low: number): number {
-    let node = this.#nodeBuckets[low & this.#mask]!;
-    while (
-      node !== 0 &&
-      (this.#nodes[node * recordLength + nodeLow] !== low ||
-        this.#nodes[node * recordLength + nodeHigh] !== high)
-    )
-      node = this.#nodes[node * recordLength + nodeNext]!;
-    return node;
-  }
-
-  #addNode(high: number, low: number): number {
-    let node = this.#freeNode;
-    if (node === 0) node = ++this.#nodesUsed;
-    else this.#freeNode = this.#nodes[node * recordLength + nodeNext]!;
-    const bucket = low & this.#mask;
-    this.#nodes[node * recordLength + nodeHigh] = high;
-    this.#nodes[node * recordLength + nodeLow] = low;
-    this.#nodes[node * recordLength + nodeNext] = this.#nodeBuckets[bucket]!;
-    this.#nodes[node * recordLength + nodeFirst] = 0;
-    this.#nodes[node * recordLength + nodeHolders] = 0;
-    this.#nodeBuckets[bucket] = node;
-    return node;
-  }
-
-  #removeNode(node: number): void {
-    const bucket = this.#nodes[node * recordLength + nodeLow]! & this.#mask;
-    unlink(this.#nodeBuckets, bucket, this.#nodes, nodeNext, node);
-    this.#nodes[node * recordLength + nodeNext] = this.#freeNode;
-    this.#freeNode = node;
-  }
-
-  #findEntry(node: number, owner: number): number {
-    let entry = this.#entryBuckets[this.#entryBucket(node, owner)]!;
-    while (
-      entry !== 0 &&
-      (this.#entries[entry * recordLength + entryNode] !== node ||
-        this.#entries[entry * recordLength + entryOwner] !== owner)
-    )
-      entry = this.#entries[entry * recordLength + entryNext]!;
-    return entry;
-  }
-
-  /** Nodes of one prompt are numbered in a row, so their entries are in buckets in a row: no mixing, on purpose. */
-  #entryBucket(node: number, owner: number): number {
-    return (node + Math.imul(owner, 0x9e3779b1)) & this.#mask;
-  }
-
-  #addEntry(node: number, id: number, owner: Owner): void {
-    let entry = this.#freeEntry;
-    if (entry === 0) entry = ++this.#entriesUsed;
-    else this.#freeEntry = this.#entries[entry * recordLength + entryNext]!;
-    const bucket = this.#entryBucket(node, id);
-    this.#entries[entry * recordLength + entryNode] = node;
-    this.#entries[entry * recordLength + entryOwner] = id;
-    this.#entries[entry * recordLength + entryNext] = this.#entryBuckets[bucket]!;
-    this.#entryBuckets[bucket] = entry;
-
-    const first = this.#nodes[node * recordLength + nodeFirst]!;
-    this.#entries[entry * recordLength + holderBefore] = 0;
-    this.#entries[entry * recordLength + holderAfter] = first;
-    if (first !== 0) this.#entries[first * recordLength + holderBefore] = entry;
-    this.#nodes[node * recordLength + nodeFirst] = entry;
-    this.#nodes[node * recordLength + nodeHolders]!++;
-
-    this.#pushNewest(entry, owner);
-    owner.held++;
-    this.#total++;
-    this.#live++;
-  }
-
-  #removeOldest(owner: Owner): void {
-    const entry = owner.oldest;
-    const node = this.#entries[entry * recordLength + entryNode]!;
-    const bucket = this.#entryBucket(node, this.#entries[entry * recordLength + entryOwner]!);
-    unlink(this.#entryBuckets, bucket, this.#entries, entryNext, entry);
-    this.#entries[entry * recordLength + entryNext] = this.#freeEntry;
-    this.#freeEntry = entry;
-
-    const before = this.#entries[entry * recordLength + holderBefore]!;
-    const after = this.#entries[entry * recordLength + holderAfter]!;
-    if (before === 0) this.#nodes[node * recordLength + nodeFirst] = after;
-    else this.#entries[before * recordLength + holderAfter] = after;
-    if (after !== 0) this.#entries[after * recordLength + holderBefore] = before;
-    if (--this.#nodes[node * recordLength + nodeHolders]! === 0) this.#removeNode(node);
-
-    owner.oldest = this.#entries[entry * recordLength + newer]!;
-    if (owner.oldest === 0) owner.newest = 0;
-    else this.#entries[owner.oldest * recordLength + older] = 0;
-    owner.held--;
-    this.#total--;
-    if (owner.slot >= 0) this.#live--;
-  }
-
-  #pushNewest(entry: number, owner: Owner): void {
-    const newest = owner.newest;
-    this.#entries[entry * recordLength + newer] = 0;
-    this.#entries[entry * recordLength + older] = newest;
-    if (newest === 0) owner.oldest = entry;
-    else this.#entries[newest * recordLength + newer] = entry;
-    owner.newest = entry;
-  }
-
-  #touch(entry: number, owner: Owner): void {
-    const after = this.#entries[entry * recordLength + newer]!;
-    if (after === 0) return;
-    const before = this.#entries[entry * recordLength + older]!;
-    this.#entries[after * recordLength + older] = before;
-    if (before === 0) owner.oldest = after;
-    else this.#entries[before * recordLength + newer] = after;
-    this.#pushNewest(entry, owner);
-  }
-
-  /** Makes sure that one more entry of `owner` is within both bounds; whether that cost anybody an entry. */
-  #makeRoom(owner: Owner): boolean {
-    if (owner.held >= this.#maxPerOwner) {
-      this.#evict(owner);
-      return true;
-    }
-    if (this.#total < this.#maxEntries) return false;
-    if (this.#reclaim()) return true;
-    this.#evict(this.#aboveShare(owner));
-    return true;
-  }
-
-  #evict(owner: Owner): void {
-    this.#removeOldest(owner);
-    this.#evictions++;
-  }
-
-  /** Who gives up an entry when all room is taken: `owner` itself, or somebody who has its equal share or more. */
-  #aboveShare(owner: Owner): Owner {
-    const share = Math.max(1, Math.floor(this.#maxEntries / this.#livingOwners));
-    if (owner.held >= share) return owner;
-    // Somebody has: the whole is taken, and this owner has less. The search goes on where the last one ended.
-    for (;;) {
-      const candidate = this.#owners[this.#victim];
-      if (candidate !== undefined && candidate.held >= share) return candidate;
-      this.#victim = this.#victim + 1 < this.#owners.length ? this.#victim + 1 : 1;
-    }
-  }
-
-  /** Takes apart one entry of a forgotten endpoint; false when there is none. */
-  #reclaim(): boolean {
-    for (;;) {
-      const id = this.#forgotten.at(-1);
-      if (id === undefined) return false;
-      const owner = this.#owners[id]!;
-      if (owner.held > 0) {
-        this.#removeOldest(owner);
-        return true;
+  #moveSome(old: OldTable): void {
+    const { cursors } = old;
+    // In a small table an equal share is less than a turn.
+    const turn = Math.min(movedPerTurn, Math.ceil(this.#table.maxEntries / cursors.length));
+    for (let left = movedPerInsert; left > 0 && cursors.length > 0;) {
+      if (old.next >= cursors.length) old.next = 0;
+      const cursor = cursors[old.next]!;
+      const { read } = cursor;
+      switch (this.#table.copyOlder(old.table, cursor, Math.min(left, turn))) {
+        case 'more':
+          old.next++;
+          break;
+        case 'end':
+          this.#evictedBefore += unread(cursor);
+          cursors.splice(old.next, 1);
+          break;
+        case 'full':
+          this.#evictedBefore += leftToMove(old);
+          cursors.length = 0;
+          break;
       }
-      this.#forgotten.pop();
-      this.#freeOwners.push(id);
+      left -= Math.max(1, cursor.read - read);
     }
+    this.#endMove(old);
   }
 
-  #ownerOf(slot: number): number {
-    if (slot >= this.#ownerBySlot.length) this.#ownerBySlot = grown(this.#ownerBySlot, slot);
-    const known = this.#ownerBySlot[slot]!;
-    if (known !== 0) return known;
-    const id = this.#freeOwners.pop() ?? this.#owners.length;
-    this.#owners[id] = { slot, newest: 0, oldest: 0, held: 0 };
-    this.#ownerBySlot[slot] = id;
-    this.#livingOwners++;
-    return id;
+  #endMove({ cursors }: OldTable): void {
+    if (cursors.length > 0) return;
+    this.#old = undefined;
+    // Other bounds may have been asked for meanwhile.
+    this.#replaceTable();
   }
 }
 
-/** Takes `item` out of the singly linked list that starts at heads[bucket] and goes on in a field of the records. */
-function unlink(heads: Int32Array, bucket: number, records: Int32Array, next: number, item: number): void {
-  const after = records[item * recordLength + next]!;
-  let at = heads[bucket]!;
-  if (at === item) {
-    heads[bucket] = after;
-    return;
-  }
-  while (records[at * recordLength + next] !== item) at = records[at * recordLength + next]!;
-  records[at * recordLength + next] = after;
+function leftToMove({ cursors }: OldTable): number {
+  return cursors.reduce((sum, cursor) => sum + unread(cursor), 0);
 }
 
-function grown(table: Int32Array, index: number): Int32Array<ArrayBuffer> {
-  const larger = new Int32Array(Math.max(index + 1, table.length * 2));
-  larger.set(table);
-  return larger;
+/** Nothing that was forgotten is moved. */
+function unread({ owner, read }: TableCursor): number {
+  return owner.slot < 0 ? 0 : owner.held - read;
 }

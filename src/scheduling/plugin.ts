@@ -39,11 +39,14 @@ export interface Outcome {
 /** How full the bounded memory of a plugin is. */
 export interface PluginMemory {
   readonly entries: number;
-  /** Entries dropped to stay within the bound, since the plugin was made. */
+  /** Entries dropped to stay within the bound. A plugin that replaces another goes on counting where that one stood. */
   readonly evictions: number;
 }
 
-/** What a plugin that learns may also implement. None of these may throw. */
+/**
+ * What a plugin that learns may also implement. None of these may throw. Exchanges outlive profiles: what is settled or
+ * lost may have been routed before this plugin was made.
+ */
 export interface LearningHooks {
   /** Called in the tick of the decision, after the pick: `endpoint` is the first of the ranking. */
   onRouted?(request: InferenceRequest, endpoint: Endpoint): void;
@@ -88,7 +91,12 @@ interface Definition<Params, Instance> {
   readonly description: string;
   /** Parameters with defaults and descriptions; argument names are matched without regard to case. */
   readonly params: ZodType<Params>;
-  create(params: Params, deps: PluginDeps): Instance;
+  /**
+   * Makes a plugin, which may throw only where memory runs out. `previous` is the plugin of the same kind and type that
+   * this one replaces, with other parameters: take over what it learned as far as that still holds, and leave it able to
+   * work, since the new profile may yet be thrown away. It is not asked again once the new profile is in use.
+   */
+  create(params: Params, deps: PluginDeps, previous?: Instance): Instance;
 }
 
 export interface FilterDefinition<Params = unknown> extends Definition<Params, Filter> {

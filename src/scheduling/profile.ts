@@ -1,4 +1,5 @@
 /** Filters in order, weighted scorers, one picker: from a request and its candidates to a decision. */
+import { isDeepStrictEqual } from 'node:util';
 import type { Endpoint } from '../endpoints/endpoint.ts';
 import type { Decision, NoneEligible } from './decision.ts';
 import { DecisionTrace } from './decision-trace.ts';
@@ -11,7 +12,7 @@ import type {
   Outcome,
   PluginDeps,
 } from './plugin.ts';
-import type { Filter, Scorer } from './plugin.ts';
+import type { Filter, Picker, Scorer } from './plugin.ts';
 import { createRegistry } from './registry.ts';
 import type { Registry } from './registry.ts';
 
@@ -29,9 +30,23 @@ export interface ProfileConfig {
   readonly picker: PluginConfig;
 }
 
+/** A plugin at work. */
+export interface PluginInUse<Instance> {
+  readonly type: string;
+  /** As the plugin's definition parsed them. */
+  readonly params: unknown;
+  readonly instance: Instance;
+}
+
 /** A profile at work, with all that its plugins learned. */
 export interface Profile {
   readonly names: ProfileNames;
+  /** For the profile that replaces this one. */
+  readonly plugins: {
+    readonly filters: readonly PluginInUse<Filter>[];
+    readonly scorers: readonly PluginInUse<Scorer>[];
+    readonly pickers: readonly PluginInUse<Picker>[];
+  };
   /** How many bytes of prompt text its scorers read at most. */
   readonly promptHeadBytes: number;
   /**
@@ -66,25 +81,46 @@ interface ScorerStep {
   readonly weight: number;
 }
 
-/** Builds a profile. Throws where a plugin is unknown or its parameters are not valid, which the configuration checks. */
+/**
+ * Builds a profile. Throws where a plugin is unknown or its parameters are not valid, which the configuration checks.
+ *
+ * Of a profile that it replaces, it uses the plugins whose parameters are equal as they are, and hands the others to their
+ * successors, which may take over what they know at once. So replace a profile when nothing can be refused any more.
+ */
 export function createProfile(
   config: ProfileConfig,
   deps: PluginDeps,
+  previous?: Profile,
   registry: Registry = createRegistry(),
 ): Profile {
-  const filters = config.filters.map(({ type, params }): FilterStep => {
+  // Everything is found and parsed before the first plugin is made: a mistake must not cost the old profile anything.
+  const filterPlans = config.filters.map(({ type, params }) => {
     const definition = registry.find('filter', type) ?? unknownPlugin('filter', type);
-    const filter = definition.create(definition.params.parse(params), deps);
-    return { filter, name: definition.type, whenEmpty: definition.whenEmpty };
+    return { definition, params: definition.params.parse(params) };
   });
-  const scorers = config.scorers.map(({ type, params, weight }): ScorerStep => {
+  const scorerPlans = config.scorers.map(({ type, params, weight }) => {
     const definition = registry.find('scorer', type) ?? unknownPlugin('scorer', type);
-    const scorer = definition.create(definition.params.parse(params), deps);
-    return { scorer, name: definition.type, weight };
+    return { definition, params: definition.params.parse(params), weight };
   });
   const pickerDefinition =
     registry.find('picker', config.picker.type) ?? unknownPlugin('picker', config.picker.type);
-  const picker = pickerDefinition.create(pickerDefinition.params.parse(config.picker.params), deps);
+  const pickerPlan = {
+    definition: pickerDefinition,
+    params: pickerDefinition.params.parse(config.picker.params),
+  };
+
+  const plugins: Profile['plugins'] = {
+    filters: putToWork(filterPlans, deps, previous?.plugins.filters),
+    scorers: putToWork(scorerPlans, deps, previous?.plugins.scorers),
+    pickers: putToWork([pickerPlan], deps, previous?.plugins.pickers),
+  };
+  const filters = plugins.filters.map(({ type, instance }, i): FilterStep => {
+    return { filter: instance, name: type, whenEmpty: filterPlans[i]!.definition.whenEmpty };
+  });
+  const scorers = plugins.scorers.map(({ type, instance }, i): ScorerStep => {
+    return { scorer: instance, name: type, weight: scorerPlans[i]!.weight };
+  });
+  const picker = plugins.pickers[0]!.instance;
 
   const names: ProfileNames = {
     filters: filters.map(({ name }) => name),
@@ -105,6 +141,7 @@ export function createProfile(
 
   return {
     names,
+    plugins,
     promptHeadBytes: scorers.reduce((bytes, { scorer }) => Math.max(bytes, scorer.promptHeadBytes ?? 0), 0),
     run(request, candidates, maxEndpoints, trace = ownTrace) {
       trace.begin(names, candidates);
@@ -157,6 +194,32 @@ const nobody: NoneEligible = { kind: 'none', filter: undefined, whenEmpty: 'inel
 
 function unknownPlugin(kind: string, type: string): never {
   throw new Error(`Cannot create the profile: there is no ${kind} "${type}"`);
+}
+
+/** What the plugins of one kind need to be made. */
+interface PluginPlan<Instance> {
+  readonly definition: {
+    readonly type: string;
+    create(params: unknown, deps: PluginDeps, previous?: Instance): Instance;
+  };
+  readonly params: unknown;
+}
+
+/** Makes plugins of one kind, or takes those of the profile before that would be the same. */
+function putToWork<Instance>(
+  plans: readonly PluginPlan<Instance>[],
+  deps: PluginDeps,
+  predecessors: readonly PluginInUse<Instance>[] = [],
+): PluginInUse<Instance>[] {
+  // Nobody has two successors: they would learn into the same memory.
+  const left = [...predecessors];
+  return plans.map(({ definition, params }) => {
+    const { type } = definition;
+    const at = left.findIndex((plugin) => plugin.type === type);
+    const [predecessor] = at === -1 ? [] : left.splice(at, 1);
+    if (predecessor !== undefined && isDeepStrictEqual(predecessor.params, params)) return predecessor;
+    return { type, params, instance: definition.create(params, deps, predecessor?.instance) };
+  });
 }
 
 /** Returns who is left: `from` itself while nobody was removed, otherwise `survivors`, rewritten in place. */

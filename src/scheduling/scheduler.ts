@@ -6,16 +6,22 @@ import type { Decision, NoneEligible } from './decision.ts';
 import type { InferenceRequest, Outcome, PluginMemory } from './plugin.ts';
 import type { Profile } from './profile.ts';
 
-export interface SchedulerOptions {
+/** What may change while it runs. */
+export interface SchedulerSettings {
   readonly profile: Profile;
-  readonly clock: Clock;
-  readonly decisionLog: DecisionLog;
   /** How many endpoints a decision names: one to go to, the others to fail over to. */
   readonly maxEndpoints: number;
 }
 
+export interface SchedulerOptions extends SchedulerSettings {
+  readonly clock: Clock;
+  readonly decisionLog: DecisionLog;
+}
+
 /** All of it is synchronous: nothing else happens between looking at endpoints and reserving one. */
 export interface Scheduler {
+  /** The one in use: what the next profile is made from, see createProfile. */
+  readonly profile: Profile;
   /** How much prompt text to read for a request, in bytes. */
   readonly promptHeadBytes: number;
   /**
@@ -29,14 +35,20 @@ export interface Scheduler {
   endpointLost(endpoint: Endpoint): void;
   /** See Profile. */
   memory(): Readonly<Record<string, PluginMemory>>;
-  /** Uses another profile from the next request on. What the old one learned is gone. */
-  setProfile(profile: Profile): void;
+  /**
+   * Uses other settings from the next request on. Exchanges that the old profile routed settle with the new one, which
+   * knows what the old one learned as far as it was made from it.
+   */
+  update(settings: SchedulerSettings): void;
 }
 
-/** A scheduler that begins with `profile`. */
-export function createScheduler({ profile, clock, decisionLog, maxEndpoints }: SchedulerOptions): Scheduler {
-  let current = profile;
+/** A scheduler that begins with these settings. */
+export function createScheduler({ clock, decisionLog, ...initial }: SchedulerOptions): Scheduler {
+  let { profile: current, maxEndpoints } = initial;
   return {
+    get profile() {
+      return current;
+    },
     get promptHeadBytes() {
       return current.promptHeadBytes;
     },
@@ -55,8 +67,9 @@ export function createScheduler({ profile, clock, decisionLog, maxEndpoints }: S
       current.onEndpointLost(endpoint);
     },
     memory: () => current.memory(),
-    setProfile(replacement) {
-      current = replacement;
+    update(settings) {
+      current = settings.profile;
+      maxEndpoints = settings.maxEndpoints;
     },
   };
 }

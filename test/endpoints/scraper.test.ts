@@ -1,4 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { once } from 'node:events';
+import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { endpointId, type Endpoint } from '../../src/endpoints/endpoint.ts';
 import { createEndpointStore, type EndpointStore } from '../../src/endpoints/endpoint-store.ts';
 import { createScraper, type Scraper, type ScraperOptions } from '../../src/endpoints/scraper.ts';
@@ -10,8 +12,11 @@ import { until } from '../support/until.ts';
 /** Counts the timers of probes: they are the short ones, since calls and staleness take longer than an interval. */
 class ProbeClock extends FakeClock {
   armed = 0;
+  /** The delays of all timers ever armed. */
+  readonly delaysMs: number[] = [];
 
   override after(...args: Parameters<FakeClock['after']>): ReturnType<FakeClock['after']> {
+    this.delaysMs.push(args[0]);
     if (args[0] <= 1000) this.armed++;
     return super.after(...args);
   }
@@ -384,8 +389,254 @@ describe('createScraper()', () => {
   });
 });
 
+describe('createScraper() update()', () => {
+  const hourMs = 3_600_000;
+
+  /** Watches an engine that is asked once an hour, until its first probe is over. */
+  async function watchHourly(target: LoopbackEngine): Promise<Endpoint> {
+    store.setTargets([target.target()]);
+    scrape({ intervalMs: hourMs });
+    await until(() => clock.delaysMs.some((delayMs) => delayMs > 0.9 * hourMs && delayMs <= hourMs));
+    return only();
+  }
+
+  it('to a shorter interval does not wait for the old one, and forgets nothing', async () => {
+    const target = await engine();
+    target.serve('m', { id: 'adapter', parent: 'm' });
+    target.page(vllmPage({ ttft: { sum: 100, count: 50 }, waiting: 1 }));
+    const endpoint = await watchHourly(target);
+    clock.advance(hourMs / 2);
+    const { generation } = store.snapshot;
+    target.page(vllmPage({ ttft: { sum: 101, count: 54 }, waiting: 2 }));
+    scraper?.update({ intervalMs: 1000 });
+    clock.advance(499);
+    expect([endpoint.metrics?.waiting, endpoint.health.kind, target.count('/metrics')]).toEqual([
+      1,
+      'healthy',
+      1,
+    ]);
+    await probe(() => clock.advance(501));
+    // A mean between two readings: the history is the old one.
+    expect(endpoint.metrics).toMatchObject({ waiting: 2, ttftSeconds: 0.25 });
+    for (let i = 0; i < 3; i++) await probe();
+    expect(target.count('/metrics')).toBe(5);
+    expect([...store.snapshot.readyByModel.keys()]).toEqual(['m', 'adapter']);
+    expect([store.snapshot.generation, lost]).toEqual([generation, []]);
+  });
+
+  it('to a longer interval puts the next probe off', async () => {
+    const target = await engine();
+    const endpoint = await watch(target);
+    scraper?.update({ intervalMs: hourMs });
+    clock.advance(hourMs - 1000);
+    expect(target.count('/metrics')).toBe(1);
+    expect(endpoint.metrics).toBeDefined();
+    clock.advance(1000);
+    await until(() => target.count('/metrics') === 2);
+  });
+
+  it('spreads what is overdue over a second', async () => {
+    const targets = [await engine(), await engine()];
+    store.setTargets(targets.map((target) => target.target()));
+    let chances: number[] = [];
+    scraper = createScraper({ store, clock, random: () => chances.shift() ?? 0.5 }, { intervalMs: hourMs });
+    scraper.start();
+    clock.advance(50);
+    const areWaiting = (ms: number) =>
+      clock.delaysMs.filter((delayMs) => delayMs > 0.9 * ms && delayMs <= ms);
+    await until(() => areWaiting(hourMs).length === 2);
+    clock.advance(hourMs / 2);
+    // For each endpoint the jitter of its interval, then its place within the second.
+    chances = [0.5, 0.1, 0.5, 0.9];
+    scraper.update({ intervalMs: hourMs / 10 });
+    const asked = () => targets.map((target) => target.count('/metrics'));
+    clock.advance(100);
+    await until(() => asked()[0] === 2);
+    clock.advance(799);
+    expect(asked()).toEqual([2, 1]);
+    clock.advance(1);
+    await until(() => asked()[1] === 2);
+  });
+
+  it('lets a probe under way end and follows with the next', async () => {
+    const target = await engine();
+    await watch(target, { timeoutMs: 2000 });
+    target.replies.set('/metrics', 'hang');
+    clock.advance(1000);
+    await until(() => target.open === 1);
+    scraper?.update({ intervalMs: 100, timeoutMs: 2000 });
+    clock.advance(1999);
+    expect(target.maxOpen).toBe(1);
+    target.page(vllmPage({}));
+    await probe(() => clock.advance(1));
+    for (let i = 0; i < 3; i++) await probe(() => clock.advance(100));
+    expect(target.count('/metrics')).toBe(5);
+  });
+
+  it('with the same options does nothing', async () => {
+    const target = await engine();
+    await watch(target, { headers: { authorization: 'Bearer key' } });
+    const armed = clock.delaysMs.length;
+    clock.advance(400);
+    scraper?.update({
+      intervalMs: 1000,
+      timeoutMs: 2000,
+      staleAfterMs: 5000,
+      insecure: false,
+      headers: { authorization: 'Bearer key' },
+    });
+    expect(clock.delaysMs.length).toBe(armed);
+    await probe(() => clock.advance(600));
+    expect([target.count('/metrics'), target.connections]).toEqual([2, 1]);
+  });
+
+  const staleness: [string, number, number, number, number][] = [
+    ['longer', 5000, 4000, 60_000, 60_000],
+    ['shorter, not reached yet', 60_000, 2000, 5000, 7000],
+    ['shorter, reached long ago', 60_000, 20_000, 5000, 25_000],
+    ['shorter, the old one being over first', 60_000, 58_000, 5000, 60_000],
+  ];
+  it.each(staleness)(
+    'takes metrics for stale by the new staleAfterMs: %s',
+    async (_, beforeMs, ageMs, afterMs, vanishAtAgeMs) => {
+      const target = await engine();
+      const endpoint = await watch(target, { timeoutMs: 120_000, staleAfterMs: beforeMs });
+      target.replies.set('/metrics', 'hang');
+      clock.advance(1000);
+      await until(() => target.open === 1);
+      const takenAtMs = endpoint.metrics?.takenAtMs ?? Number.NaN;
+      clock.advance(takenAtMs + ageMs - clock.nowMs());
+      scraper?.update({ timeoutMs: 120_000, staleAfterMs: afterMs });
+      clock.advance(vanishAtAgeMs - ageMs - 1);
+      expect(endpoint.metrics).toBeDefined();
+      clock.advance(1);
+      expect(endpoint.metrics).toBeUndefined();
+      expect(endpoint.health.kind).toBe('healthy');
+    },
+  );
+
+  it('believes metrics of the next scrape for the new staleAfterMs', async () => {
+    const target = await engine();
+    const endpoint = await watch(target, { timeoutMs: 120_000, staleAfterMs: 60_000 });
+    scraper?.update({ timeoutMs: 120_000, staleAfterMs: 1500 });
+    await probe();
+    target.replies.set('/metrics', 'hang');
+    clock.advance(1499);
+    expect(endpoint.metrics).toBeDefined();
+    clock.advance(1);
+    expect(endpoint.metrics).toBeUndefined();
+  });
+
+  it('shortens and lengthens the timeout of a call under way', async () => {
+    const target = await engine();
+    const endpoint = await watch(target, { timeoutMs: 60_000, unhealthyAfter: 1 });
+    for (const path of ['/metrics', '/health']) target.replies.set(path, 'hang');
+    clock.advance(1000);
+    await until(() => target.open === 1);
+    clock.advance(200);
+    scraper?.update({ timeoutMs: 500, unhealthyAfter: 1 });
+    clock.advance(299);
+    expect(scrapes).toEqual(['ok']);
+    clock.advance(1);
+    await until(() => scrapes.length === 2 && target.count('/health') === 2);
+    expect(scrapes).toEqual(['ok', 'timeout']);
+    scraper?.update({ timeoutMs: 5000, unhealthyAfter: 1 });
+    clock.advance(4999);
+    expect(endpoint.health.kind).toBe('healthy');
+    await probe(() => clock.advance(1));
+    expect(endpoint.health).toMatchObject({ reason: 'no answer to GET /health within 5000 ms' });
+  });
+
+  it('does not let calls wait behind a connect attempt with an old, long timeout', async () => {
+    const sockets: Socket[] = [];
+    const silent = createServer((socket) => sockets.push(socket)).listen(0, '127.0.0.1');
+    try {
+      await once(silent, 'listening');
+      const { port } = silent.address() as AddressInfo;
+      const target = (await engine()).target({ id: endpointId('127.0.0.1', port), port, tls: true });
+      store.setTargets([target]);
+      scrape({ timeoutMs: hourMs });
+      await until(() => sockets.length === 1);
+      scraper?.update({ timeoutMs: 1500 });
+      await probe(() => clock.advance(1500));
+      clock.advance(0);
+      await until(() => sockets.length === 2);
+    } finally {
+      for (const socket of sockets) socket.destroy();
+      silent.close();
+    }
+  });
+
+  it('counts timeouts in a row against the new unhealthyAfter', async () => {
+    const target = await engine();
+    const endpoint = await watch(target, { unhealthyAfter: 9 });
+    for (const path of ['/metrics', '/health']) target.replies.set(path, 'hang');
+    clock.advance(1000);
+    await until(() => target.open === 1);
+    await probe(() => clock.advance(2000));
+    scraper?.update({ unhealthyAfter: 2 });
+    clock.advance(1000);
+    await until(() => target.count('/metrics') === 3 && target.open === 1);
+    clock.advance(2000);
+    await until(() => target.count('/health') === 2);
+    await probe(() => clock.advance(2000));
+    expect(endpoint.health.kind).toBe('unhealthy');
+  });
+
+  it('follows another modelsIntervalMs from the last list on', async () => {
+    const target = await engine();
+    await watch(target);
+    for (let i = 0; i < 3; i++) await probe();
+    scraper?.update({ modelsIntervalMs: 3500 });
+    await probe();
+    expect(target.count('/v1/models')).toBe(2);
+    for (let i = 0; i < 3; i++) await probe();
+    expect(target.count('/v1/models')).toBe(2);
+  });
+
+  it('lets a mean latency hold for the new latencyMaxAgeMs', async () => {
+    const target = await engine();
+    target.page(vllmPage({ ttft: { sum: 100, count: 50 } }));
+    const endpoint = await watch(target);
+    target.page(vllmPage({ ttft: { sum: 101, count: 54 } }));
+    await probe();
+    scraper?.update({ latencyMaxAgeMs: 1500 });
+    await probe();
+    expect(endpoint.metrics?.ttftSeconds).toBe(0.25);
+    await probe();
+    expect(endpoint.metrics?.ttftSeconds).toBeUndefined();
+  });
+
+  it('sends other headers over the same connection, also to endpoints that come later', async () => {
+    const [target, later] = [await engine(), await engine()];
+    await watch(target, { headers: { authorization: 'Bearer old' } });
+    scraper?.update({ headers: { authorization: 'Bearer new' } });
+    await probe();
+    expect(target.seen.at(-1)?.authorization).toBe('Bearer new');
+    expect(target.connections).toBe(1);
+    store.setTargets([target.target(), later.target()]);
+    clock.advance(50);
+    await until(() => later.seen.length > 0);
+    expect(later.seen[0]?.authorization).toBe('Bearer new');
+  });
+
+  it('before start() is what start() uses, and after stop() arms nothing', async () => {
+    const target = await engine();
+    store.setTargets([target.target()]);
+    scraper = createScraper({ store, clock, random: () => 0.5 }, { intervalMs: hourMs });
+    scraper.update({ intervalMs: 1000 });
+    scraper.start();
+    clock.advance(50);
+    await until(() => clock.armed > 1);
+    scraper.stop();
+    scraper.update({ intervalMs: 2000, staleAfterMs: 9000, timeoutMs: 100 });
+    expect(clock.pending).toBe(0);
+  });
+});
+
 describe('createScraper() with https', () => {
   const tls = makeCertificate('DNS:engine.test,IP:127.0.0.1');
+  const other = makeCertificate('IP:127.0.0.1');
 
   it('trusts the given CA and asks for the name the operator wrote', async () => {
     const target = await engine('127.0.0.1', { tls });
@@ -406,6 +657,43 @@ describe('createScraper() with https', () => {
     await firstProbe(trusted ? { ca: tls.cert } : {});
     expect(only().health).toMatchObject({ kind: 'unhealthy', reason: expect.stringMatching(reason) });
     expect(target.seen).toEqual([]);
+  });
+
+  it('update() to another CA replaces connections, with or without the right one', async () => {
+    const target = await engine('127.0.0.1', { tls });
+    const endpoint = await watch(target, { ca: tls.cert });
+    await probe();
+    expect([endpoint.health.kind, target.connections]).toEqual(['healthy', 1]);
+    scraper?.update({ ca: other.cert });
+    await probe();
+    expect(endpoint.health).toMatchObject({
+      kind: 'unhealthy',
+      reason: expect.stringMatching(/self.signed/),
+    });
+    scraper?.update({ ca: other.cert, insecure: true });
+    await probe();
+    expect([endpoint.health.kind, target.connections]).toEqual(['healthy', 3]);
+    scraper?.update({ ca: `${other.cert}${tls.cert}` });
+    await probe();
+    expect([endpoint.health.kind, target.connections]).toEqual(['healthy', 4]);
+    expect(target.open).toBe(0);
+  });
+
+  it('update() to another CA lets a call under way end, and no other use its connection', async () => {
+    const target = await engine('127.0.0.1', { tls });
+    await watch(target, { ca: tls.cert });
+    target.replies.set('/metrics', 'hang');
+    clock.advance(1000);
+    await until(() => target.open === 1);
+    scraper?.update({ ca: other.cert });
+    clock.advance(1999);
+    expect([target.open, only().health.kind]).toEqual([1, 'healthy']);
+    await probe(() => clock.advance(1));
+    await until(() => target.open === 0);
+    target.page(vllmPage({}));
+    await probe();
+    expect(scrapes).toEqual(['ok', 'timeout', 'unreachable']);
+    expect(only().health).toMatchObject({ reason: expect.stringMatching(/self.signed/) });
   });
 
   it('accepts any certificate when told to', async () => {

@@ -1,9 +1,16 @@
-import { describe, expect, it } from '@jest/globals';
+import { beforeEach, describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { z } from 'zod';
 import type { Endpoint } from '../../src/endpoints/endpoint.ts';
 import { DecisionTrace } from '../../src/scheduling/decision-trace.ts';
-import type { Filter, PluginDefinition, Scorer } from '../../src/scheduling/plugin.ts';
+import type {
+  Filter,
+  FilterDefinition,
+  PickerDefinition,
+  PluginDefinition,
+  Scorer,
+  ScorerDefinition,
+} from '../../src/scheduling/plugin.ts';
 import { pluginDefinitions } from '../../src/scheduling/plugins/index.ts';
 import { createProfile } from '../../src/scheduling/profile.ts';
 import type { Profile, ProfileConfig } from '../../src/scheduling/profile.ts';
@@ -30,7 +37,7 @@ function profileOf(filters: Filter[], scorers: [number, Scorer][]): Profile {
     scorers: scorers.map(([weight], i) => ({ type: `s${i}`, params: {}, weight })),
     picker: { type: 'max-score', params: {} },
   };
-  return createProfile(config, fakeDeps, createRegistry(definitions));
+  return createProfile(config, fakeDeps, undefined, createRegistry(definitions));
 }
 
 const bySlot = (verdicts: readonly boolean[]): Filter => ({ keep: (_, { slot }) => verdicts[slot] ?? false });
@@ -221,6 +228,129 @@ describe('createProfile()', () => {
     expect(() => createProfile(config, fakeDeps)).toThrow(
       'Cannot create the profile: there is no filter "kv-cache"',
     );
+  });
+
+  describe('with a predecessor', () => {
+    const valued = z.strictObject({
+      value: z.number().default(1),
+      list: z.array(z.number()).default([1, 2]),
+    });
+
+    /** What each `create` was given: the name, the value, and the value of the one before. */
+    let made: [string, number, number | undefined][];
+    const valueOf = new WeakMap<object, number>();
+
+    function note<Instance extends object>(
+      name: string,
+      value: number,
+      previous: Instance | undefined,
+      instance: Instance,
+    ): Instance {
+      made.push([name, value, previous && valueOf.get(previous)]);
+      valueOf.set(instance, value);
+      return instance;
+    }
+
+    const filterDefinition: FilterDefinition<z.infer<typeof valued>> = {
+      kind: 'filter',
+      type: 'same-name',
+      description: '',
+      params: valued,
+      whenEmpty: 'ineligible',
+      create: ({ value }, _deps, previous) => note('filter', value, previous, { keep: () => true }),
+    };
+    const scorerDefinition: ScorerDefinition<z.infer<typeof valued>> = {
+      kind: 'scorer',
+      type: 'same-name',
+      aliases: ['alias'],
+      description: '',
+      params: valued,
+      create: ({ value }, _deps, previous) => note('scorer', value, previous, scoring(value)),
+    };
+    const pickerDefinition: PickerDefinition<z.infer<typeof valued>> = {
+      kind: 'picker',
+      type: 'same-name',
+      description: '',
+      params: valued,
+      create: ({ value }, _deps, previous) =>
+        note('picker', value, previous, { rank: (candidates) => [...candidates] }),
+    };
+    const registry = createRegistry([filterDefinition, scorerDefinition, pickerDefinition]);
+
+    const plugin = (params: Record<string, unknown> = {}, type = 'same-name') => ({
+      type,
+      params,
+      weight: 1,
+    });
+    const create = (config: ProfileConfig, previous?: Profile) =>
+      createProfile(config, fakeDeps, previous, registry);
+    const instances = ({ plugins }: Profile) =>
+      [...plugins.filters, ...plugins.scorers, ...plugins.pickers].map(({ instance }) => instance);
+
+    beforeEach(() => {
+      made = [];
+    });
+
+    it('uses plugins of equal parameters as they are, whatever their weight and however they are written', () => {
+      const old = create({ filters: [plugin()], scorers: [plugin()], picker: plugin() });
+      made = [];
+      const scorers = [{ ...plugin({ list: [1, 2], value: 1 }, 'alias'), weight: 5 }];
+      const profile = create({ filters: [plugin()], scorers, picker: plugin({ value: 1 }) }, old);
+      expect(made).toEqual([]);
+      expect(instances(profile)).toEqual(instances(old));
+      expect(instances(profile).every((instance, i) => instance === instances(old)[i])).toBe(true);
+      expect(profile.names.scorers).toEqual([{ name: 'same-name', weight: 5 }]);
+      expect(profile.run(request, [a], 1)).toMatchObject({ totals: [5] });
+    });
+
+    it('gives a plugin of other parameters the one of its kind and name', () => {
+      const old = create({
+        filters: [plugin({ value: 2 })],
+        scorers: [plugin({ value: 3 })],
+        picker: plugin({ value: 4 }),
+      });
+      made = [];
+      const next = plugin({ value: 5, list: [] });
+      const profile = create({ filters: [next], scorers: [next], picker: next }, old);
+      expect(made).toEqual([
+        ['filter', 5, 2],
+        ['scorer', 5, 3],
+        ['picker', 5, 4],
+      ]);
+      expect(instances(profile).some((instance) => instances(old).includes(instance))).toBe(false);
+    });
+
+    it('gives nothing to a plugin that was not there before', () => {
+      const old = create({ filters: [], scorers: [plugin()], picker: plugin() });
+      made = [];
+      const grown = create({ filters: [plugin({ value: 2 })], scorers: [], picker: plugin() }, old);
+      create({ filters: [], scorers: [plugin({ value: 3 })], picker: plugin() }, grown);
+      expect(made).toEqual([
+        ['filter', 2, undefined],
+        ['scorer', 3, undefined],
+      ]);
+    });
+
+    it('gives one plugin to one successor only', () => {
+      const old = create({ filters: [], scorers: [plugin()], picker: plugin() });
+      made = [];
+      const twice = create({ filters: [], scorers: [plugin(), plugin()], picker: plugin() }, old);
+      expect(made).toEqual([['scorer', 1, undefined]]);
+      expect(new Set(instances(twice)).size).toBe(3);
+    });
+
+    it('makes nothing where something is refused', () => {
+      const old = create({ filters: [plugin()], scorers: [], picker: plugin() });
+      made = [];
+      const filters = [plugin({ value: 2 })];
+      const mistakes: ProfileConfig[] = [
+        { filters, scorers: [plugin({ value: 'no' })], picker: plugin() },
+        { filters, scorers: [], picker: plugin({ volume: 11 }) },
+        { filters, scorers: [], picker: plugin({}, 'nobody') },
+      ];
+      for (const mistake of mistakes) expect(() => create(mistake, old)).toThrow();
+      expect(made).toEqual([]);
+    });
   });
 
   it('gives a cached prompt more weight than one request of difference', () => {

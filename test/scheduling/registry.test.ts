@@ -29,6 +29,8 @@ describe('createRegistry()', () => {
       'gpu-usage',
       'least-latency',
       'prefix-cache',
+      'session-affinity',
+      'round-robin',
       'random',
       'max-score',
     ]);

@@ -7,6 +7,8 @@ import { loraAffinityFilter } from './lora-affinity.ts';
 import { maxScorePicker } from './max-score.ts';
 import { prefixCacheScorer } from './prefix-cache.ts';
 import { randomScorer } from './random.ts';
+import { roundRobinScorer } from './round-robin.ts';
+import { sessionAffinityScorer } from './session-affinity.ts';
 
 /** The definitions in the order of the docs. */
 export const pluginDefinitions: readonly PluginDefinition[] = [
@@ -16,6 +18,8 @@ export const pluginDefinitions: readonly PluginDefinition[] = [
   kvCacheScorer,
   leastLatencyScorer,
   prefixCacheScorer,
+  sessionAffinityScorer,
+  roundRobinScorer,
   randomScorer,
   maxScorePicker,
 ];

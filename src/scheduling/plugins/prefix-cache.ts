@@ -57,27 +57,44 @@ export const prefixCacheScorer: ScorerDefinition<PrefixCacheParams> = {
         'Blocks remembered over all endpoints, each costing some 72 bytes; when full, all get equal shares.',
       ),
   }),
-  create: (params, deps) => new PrefixCache(params, deps),
+  create: (params, deps, previous) =>
+    new PrefixCache(params, deps, previous instanceof PrefixCache ? previous : undefined),
 };
 
 class PrefixCache implements Scorer {
   readonly promptHeadBytes: number;
+  readonly #blockBytes: number;
+  /** What the index holds was hashed with it. */
+  readonly #seed: number;
   readonly #index: PrefixIndex;
   readonly #hasher: BlockHasher;
   readonly #topK: number;
+  /** By indexes before this one. */
+  readonly #evictedBefore: number;
   /** Whose chain the hasher holds, so that learning in the tick of the decision does not hash again. */
   #hashed: InferenceRequest | undefined;
   /** Lost endpoints: their slot may be somebody else's when an exchange with them ends. */
-  readonly #lost = new WeakSet<Endpoint>();
+  readonly #lost: WeakSet<Endpoint>;
 
-  constructor(params: PrefixCacheParams, { random }: PluginDeps) {
-    this.promptHeadBytes = params.blockSizeToHash * params.maxBlocksToMatch;
-    this.#hasher = new BlockHasher(params.blockSizeToHash, params.maxBlocksToMatch, random() * 2 ** 32);
-    this.#index = new PrefixIndex({
-      maxEntries: params.maxTotalEntries,
-      maxEntriesPerEndpoint: params.maxHashCacheSize,
-    });
+  constructor(params: PrefixCacheParams, { random }: PluginDeps, previous: PrefixCache | undefined) {
+    const { blockSizeToHash, maxBlocksToMatch } = params;
+    const bounds = { maxEntries: params.maxTotalEntries, maxEntriesPerEndpoint: params.maxHashCacheSize };
+    this.promptHeadBytes = blockSizeToHash * maxBlocksToMatch;
+    this.#blockBytes = blockSizeToHash;
     this.#topK = params.topKMatches;
+    this.#lost = previous === undefined ? new WeakSet() : previous.#lost;
+    if (previous !== undefined && previous.#blockBytes === blockSizeToHash) {
+      this.#seed = previous.#seed;
+      this.#index = previous.#index;
+      this.#index.resize(bounds);
+      this.#evictedBefore = previous.#evictedBefore;
+    } else {
+      // Blocks of another size have other hashes: nothing of what was learned would be found.
+      this.#seed = random() * 2 ** 32;
+      this.#index = new PrefixIndex(bounds);
+      this.#evictedBefore = previous?.memory().evictions ?? 0;
+    }
+    this.#hasher = new BlockHasher(blockSizeToHash, maxBlocksToMatch, this.#seed);
   }
 
   score(request: InferenceRequest, candidates: readonly Endpoint[], scores: Float64Array): void {
@@ -106,7 +123,7 @@ class PrefixCache implements Scorer {
   }
 
   memory(): PluginMemory {
-    return { entries: this.#index.size, evictions: this.#index.evictions };
+    return { entries: this.#index.size, evictions: this.#evictedBefore + this.#index.evictions };
   }
 
   #learn(request: InferenceRequest, endpoint: Endpoint): void {

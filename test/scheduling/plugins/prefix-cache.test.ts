@@ -1,11 +1,18 @@
 import { describe, expect, it } from '@jest/globals';
 import { prefixCacheScorer } from '../../../src/scheduling/plugins/prefix-cache.ts';
 import { anEndpoint, anOutcome, aRequest } from '../../support/endpoints.ts';
-import { createScorer, scoresOf } from '../../support/scoring.ts';
+import type { Scorer } from '../../../src/scheduling/plugin.ts';
+import { createScorer, fakeDeps, scoresOf } from '../../support/scoring.ts';
 
 /** Blocks of four bytes, so that prompts stay readable. */
 const create = (params: Record<string, unknown> = {}) =>
   createScorer(prefixCacheScorer, { blockSizeToHash: 4, ...params });
+
+/** The scorer that replaces `previous`. By itself it would have another seed. */
+function successor(previous: Scorer, params: Record<string, unknown>): Scorer {
+  const parsed = prefixCacheScorer.params.parse({ blockSizeToHash: 4, ...params });
+  return prefixCacheScorer.create(parsed, { ...fakeDeps, random: () => 0.123 }, previous);
+}
 
 const [a, b, c] = [anEndpoint(0), anEndpoint(1), anEndpoint(2)];
 
@@ -93,5 +100,79 @@ describe('prefix-cache scorer', () => {
     scorer.onEndpointLost?.(a);
     scorer.onSettled?.(request, b, anOutcome(a));
     expect(scoresOf(scorer, [anEndpoint(0, { port: 9000 })], request)).toEqual([0]);
+  });
+
+  const kept: [string, Record<string, unknown>][] = [
+    ['topKMatches', { topKMatches: 1 }],
+    ['maxBlocksToMatch', { maxBlocksToMatch: 3 }],
+    ['more of maxBlocksToMatch', { maxBlocksToMatch: 1000 }],
+    ['maxHashCacheSize', { maxHashCacheSize: 3 }],
+    ['maxTotalEntries', { maxTotalEntries: 1000 }],
+    ['all of them', { topKMatches: 1, maxBlocksToMatch: 3, maxHashCacheSize: 3, maxTotalEntries: 9 }],
+  ];
+  it.each(kept)('create() keeps what its predecessor learned over another %s', (_, params) => {
+    const old = create();
+    old.onRouted?.(aRequest('aaaabbbbcccc'), a);
+    const scorer = successor(old, params);
+    expect(scoresOf(scorer, [a, b], aRequest('aaaabbbbcccc'))).toEqual([1, 0]);
+    scorer.onRouted?.(aRequest('xxxx'), b);
+    expect(scoresOf(scorer, [a, b], aRequest('aaaabbbbcccc'))).toEqual([1, 0]);
+    expect(scoresOf(scorer, [a, b], aRequest('xxxx'))).toEqual([0, 1]);
+  });
+
+  it('create() follows the new parameters in what it keeps', () => {
+    const old = create({ maxHashCacheSize: 4, topKMatches: 2 });
+    old.onRouted?.(aRequest('aaaabbbb'), a);
+    old.onRouted?.(aRequest('aaaa'), b);
+    const scorer = successor(old, { maxHashCacheSize: 2, topKMatches: 1 });
+    expect(scoresOf(scorer, [a, b], aRequest('aaaabbbb'))).toEqual([1, 0]);
+    scorer.onRouted?.(aRequest('ccccdddd'), a);
+    expect(scoresOf(scorer, [a], aRequest('aaaabbbb'))).toEqual([0]);
+    expect(scoresOf(scorer, [a], aRequest('ccccdddd'))).toEqual([1]);
+  });
+
+  it('create() begins anew with another blockSizeToHash, but for what was lost and counted', () => {
+    const old = create({ maxHashCacheSize: 2 });
+    const request = aRequest('aaaabbbb');
+    old.onRouted?.(aRequest('ccccdddd'), c);
+    old.onRouted?.(request, c);
+    old.onEndpointLost?.(a);
+    const scorer = successor(old, { blockSizeToHash: 2 });
+    expect(scoresOf(scorer, [c], request)).toEqual([0]);
+    expect(scorer.memory?.()).toEqual({ entries: 0, evictions: 2 });
+    scorer.onSettled?.(request, c, anOutcome(a));
+    expect(scoresOf(scorer, [anEndpoint(0, { port: 9000 })], request)).toEqual([0]);
+  });
+
+  it('create() knows which endpoints its predecessor saw lost', () => {
+    const old = create();
+    const request = aRequest('aaaa');
+    old.onEndpointLost?.(a);
+    const scorer = successor(old, { topKMatches: 1 });
+    scorer.onSettled?.(request, b, anOutcome(a));
+    expect(scoresOf(scorer, [anEndpoint(0, { port: 9000 })], request)).toEqual([0]);
+  });
+
+  it('create() ignores a predecessor that is something else', () => {
+    const scorer = successor({ score: () => undefined }, {});
+    expect(scoresOf(scorer, [a], aRequest('aaaa'))).toEqual([0]);
+  });
+
+  it('memory() never counts backwards over many successors', () => {
+    let scorer = create({ maxHashCacheSize: 3 });
+    const evictions: number[] = [];
+    for (const params of [
+      { maxHashCacheSize: 2 },
+      { maxTotalEntries: 5 },
+      { blockSizeToHash: 2 },
+      { blockSizeToHash: 2, maxTotalEntries: 7 },
+    ]) {
+      for (const text of ['aaaa', 'bbbb', 'cccc', 'dddd']) scorer.onRouted?.(aRequest(text), a);
+      evictions.push(scorer.memory?.().evictions ?? 0);
+      scorer = successor(scorer, params);
+      evictions.push(scorer.memory?.().evictions ?? 0);
+    }
+    expect(evictions).toEqual(evictions.toSorted((x, y) => x - y));
+    expect(evictions.at(-1)).toBeGreaterThan(evictions[0]!);
   });
 });
