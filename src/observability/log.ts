@@ -1,7 +1,11 @@
 /** The log: JSON lines for machines, single readable lines for people at a terminal. */
+import { constants, openSync, writeSync } from 'node:fs';
 import { Writable } from 'node:stream';
-import { destination, pino, type DestinationStream, type Logger } from 'pino';
+import { isatty } from 'node:tty';
+import { pino, type DestinationStream, type Logger } from 'pino';
 import pretty from 'pino-pretty';
+import { systemClock } from '../lib/clock.ts';
+import { createLineWriter, systemCalls } from './line-writer.ts';
 import { secretLogPaths } from './redact.ts';
 
 export type { Logger } from 'pino';
@@ -16,47 +20,99 @@ export type LogFormat = 'auto' | 'json' | 'pretty';
 export interface LoggerOptions {
   readonly level: LogLevel;
   readonly format: LogFormat;
-  /** Where to write; standard output where it is absent. */
-  readonly destination?: DestinationStream & { readonly isTTY?: boolean };
+  /** `stdout`, `stderr`, or the path of a file, which is appended to. Default: stdout. */
+  readonly output?: string;
+  /** Takes the lines instead of `output`. */
+  readonly destination?: LogStream;
 }
+
+type LogStream = DestinationStream & { readonly isTTY?: boolean };
 
 /**
  * Creates the root logger. Lines of known secrets are removed, but a record should not hold any: see redactHeader.
- * JSON to standard output is written in the background, several lines at a time, at most a tenth of a second late, and
- * flushed at exit; pretty lines are written at once.
+ * At a terminal a line is written at once; elsewhere in the background, several lines at a time, at most a tenth of a
+ * second late, and what is left when the process exits. Setting `level` later changes it for children too, unless they
+ * were made with a level of their own.
+ *
+ * @throws Error where the file cannot be opened.
  */
-export function createLogger({ level, format, destination: target }: LoggerOptions): Logger {
-  const isTty = target === undefined ? process.stdout.isTTY : target.isTTY === true;
-  const isPretty = format === 'pretty' || (format === 'auto' && isTty);
-  const options = {
-    level,
-    base: null,
-    timestamp: pino.stdTimeFunctions.isoTime,
-    formatters: { level: (label: string) => ({ level: label }) },
-    redact: { paths: [...secretLogPaths], censor: '****' },
-  };
+export function createLogger(options: LoggerOptions): Logger {
+  const { level, format, output = 'stdout' } = options;
+  const stream = options.destination ?? openOutput(output);
+  const isPretty = format === 'pretty' || (format === 'auto' && stream.isTTY === true);
   return pino(
-    options,
-    isPretty
-      ? prettyStream(target, isTty)
-      : (target ?? destination({ fd: 1, sync: false, minLength: 4096, periodicFlush: 100 })),
+    {
+      level,
+      base: null,
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { level: (label: string) => ({ level: label }) },
+      redact: { paths: [...secretLogPaths], censor: '****' },
+    },
+    isPretty ? prettyStream(stream) : stream,
   );
 }
 
-function prettyStream(target: DestinationStream | undefined, colorize: boolean): DestinationStream {
+/** How late a line may be where nobody watches. */
+const delayMs = 100;
+
+function openOutput(output: string): LogStream {
+  const fd = output === 'stdout' ? 1 : output === 'stderr' ? 2 : openLogFile(output);
+  const isTTY = isatty(fd);
+  const writer = createLineWriter(
+    { calls: systemCalls, clock: systemClock, onTrouble: (problem) => complain(output, problem) },
+    { fd, delayMs: isTTY ? 0 : delayMs },
+  );
+  let used = false;
+  return {
+    isTTY,
+    write(line) {
+      if (!used) {
+        used = true;
+        process.once('exit', () => writer.flush());
+      }
+      writer.write(line);
+    },
+  };
+}
+
+function openLogFile(path: string): number {
+  // O_NONBLOCK: opening a named pipe that nobody reads is an error, and does not wait for a reader.
+  const { O_WRONLY, O_APPEND, O_CREAT, O_NONBLOCK } = constants;
+  try {
+    return openSync(path, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK);
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new Error(
+      `Cannot open the log "${path}": ${why}; log.output is stdout, stderr, or the path of a file in a folder that exists`,
+      { cause },
+    );
+  }
+}
+
+/** The log itself cannot say it. */
+function complain(output: string, problem: string): void {
+  if (output === 'stderr') return;
+  try {
+    writeSync(2, `sluice: Cannot write the log to "${output}": ${problem}\n`);
+  } catch {
+    // Nobody reads that either.
+  }
+}
+
+function prettyStream(target: LogStream): DestinationStream {
   return pretty({
-    colorize,
+    colorize: target.isTTY === true,
     sync: true,
     ignore: 'pid,hostname',
     hideObject: true,
     translateTime: 'SYS:HH:MM:ss.l',
     messageFormat: readableLine,
-    ...(target === undefined ? {} : { destination: lineWriter(target) }),
+    destination: lineStream(target),
   });
 }
 
 /** pino-pretty wants a stream: whatever can take a line will do. */
-function lineWriter(target: DestinationStream): Writable {
+function lineStream(target: DestinationStream): Writable {
   return new Writable({
     decodeStrings: false,
     write(line: string, _encoding, done) {
