@@ -33,6 +33,7 @@ interface EnvoyConfigFlags {
   readonly engineCa?: string;
   readonly engineTlsInsecure: boolean;
   readonly trustedHops: number;
+  readonly clientAddress: boolean;
 }
 
 /** The command; writes the configuration to standard output. */
@@ -93,6 +94,7 @@ export function envoyConfigCommand(): Command {
     ),
     new Option('--engine-tls-insecure', "do not check https:// engines' certificates").default(false),
     option('--trusted-hops <count>', 'proxies in front of Envoy that write X-Forwarded-For', count(100), '0'),
+    new Option('--client-address', 'tell Sluice the address of each client').default(false),
   ];
   const command = new Command('envoy-config').description(
     'Print a bootstrap for an Envoy that you run yourself, in front of `sluice serve`',
@@ -130,6 +132,7 @@ function render(flags: EnvoyConfigFlags): string {
     healthPath: flags.healthPath,
     healthIntervalMs: flags.healthInterval,
     trustedHops: flags.trustedHops,
+    clientAddress: flags.clientAddress,
   });
   if (flags.format === 'json') return `${JSON.stringify(bootstrap, null, 2)}\n`;
   const header = `# Envoy ${formatEnvoyVersion(flags.envoyVersion)} in front of Sluice, printed by \`sluice envoy-config\`.\n`;

@@ -7,9 +7,10 @@
  */
 import protobuf from 'protobufjs/minimal.js';
 import { Headers } from '../lib/headers.ts';
-import { readMapEntry, readStruct, writeStruct, type StructValue } from '../lib/protobuf-struct.ts';
+import { readMap, readMapEntry, readStruct, writeStruct, type StructValue } from '../lib/protobuf-struct.ts';
 import { ProtobufWriter } from '../lib/protobuf-writer.ts';
-import type { Attributes, BodyMode, Frame, ProtocolConfig } from './frame.ts';
+import type { HeaderChanges } from '../request/exchange.ts';
+import type { Attributes, BodyMode, Frame, MetadataReader, ProtocolConfig } from './frame.ts';
 
 const { Reader } = protobuf;
 
@@ -31,6 +32,8 @@ export function decodeFrame(message: Buffer): Frame {
   let endOfStream = false;
   let attributes: Attributes | undefined;
   let protocol: ProtocolConfig | undefined;
+  let metadataStart = 0;
+  let metadataEnd = 0;
   while (reader.pos < reader.len) {
     const tag = reader.uint32();
     switch (tag) {
@@ -71,6 +74,14 @@ export function decodeFrame(message: Buffer): Frame {
         kind = 'response-trailers';
         reader.skipType(2);
         break;
+      case 66: {
+        // metadata_context = 8: in every message, and nearly always empty
+        const length = reader.uint32();
+        metadataStart = reader.pos;
+        reader.skip(length);
+        metadataEnd = reader.pos;
+        break;
+      }
       case 74: // attributes = 9
         readMapEntry(reader, reader.uint32() + reader.pos, (_filter, end) => {
           attributes = readStruct(reader, end);
@@ -85,8 +96,13 @@ export function decodeFrame(message: Buffer): Frame {
   }
   switch (kind) {
     case 'request-headers':
-    case 'response-headers':
-      return { kind, headers: new Headers(pairs), endOfStream, attributes, protocol };
+    case 'response-headers': {
+      const metadata =
+        kind === 'request-headers' && metadataEnd > metadataStart
+          ? metadataReader(message.subarray(metadataStart, metadataEnd))
+          : undefined;
+      return { kind, headers: new Headers(pairs), endOfStream, attributes, protocol, metadata };
+    }
     case 'request-body':
     case 'response-body':
       return { kind, body, endOfStream };
@@ -138,6 +154,19 @@ function readProtocolConfig(reader: protobuf.Reader): ProtocolConfig {
   return { requestBody, responseBody };
 }
 
+/** Reads a core.Metadata when asked, from a copy: the message may share its memory with much that is larger. */
+function metadataReader(view: Buffer): MetadataReader {
+  const bytes = Buffer.from(view);
+  return (wanted) => {
+    const reader = Reader.create(bytes);
+    let values: Record<string, StructValue> | undefined;
+    readMap(reader, reader.len, 1, (namespace, end) => {
+      if (namespace === wanted) values = readStruct(reader, end);
+    });
+    return values;
+  };
+}
+
 /** The answers that change nothing, by what they answer. */
 export const emptyAnswer = {
   'request-headers': Buffer.from([0x0a, 0x00]),
@@ -170,17 +199,18 @@ const headAnswer = ((): Buffer => {
 })();
 
 /** Answers response headers with a mode override: from now on the response body is shown chunk by chunk. */
-export const streamResponseBody: Buffer = new ProtobufWriter()
-  .begin(18) // response_headers = 2
-  .end()
-  .begin(74) // mode_override = 9
-  .uint(16, 1) // response_header_mode = SEND
-  .uint(24, 2) // request_body_mode = BUFFERED: an override's body modes are always explicit
-  .uint(32, 1) // response_body_mode = STREAMED
-  .uint(40, 2) // request_trailer_mode = SKIP
-  .uint(48, 1) // response_trailer_mode = SEND
-  .end()
-  .finish();
+export const streamResponseBody: Buffer = writeStreamedMode(new ProtobufWriter().begin(18).end()).finish(); // response_headers = 2
+
+function writeStreamedMode(writer: ProtobufWriter): ProtobufWriter {
+  return writer
+    .begin(74) // mode_override = 9
+    .uint(16, 1) // response_header_mode = SEND
+    .uint(24, 2) // request_body_mode = BUFFERED: an override's body modes are always explicit
+    .uint(32, 1) // response_body_mode = STREAMED
+    .uint(40, 2) // request_trailer_mode = SKIP
+    .uint(48, 1) // response_trailer_mode = SEND
+    .end();
+}
 
 /** What an answer in the request direction may change. */
 export interface RequestMutation {
@@ -207,6 +237,19 @@ export function encodeRequestMutation(
   if (mutation.body !== undefined) writer.begin(26).bytes(10, mutation.body).end(); // body_mutation = 3 {body = 1}
   writer.end().end();
   return writeStruct(writer.begin(66), mutation.metadata).end().finish(); // dynamic_metadata = 8
+}
+
+/** Answers response headers with changes to them, and with the mode override of `streamResponseBody` where asked. */
+export function encodeResponseHeaders(changes: HeaderChanges, streamBody: boolean): Buffer {
+  writer.start().begin(18).begin(10).begin(18); // HeadersResponse = 2, CommonResponse, header_mutation = 2
+  writeHeaderMutation(changes.set, changes.remove);
+  for (const name in changes.append) {
+    // append = 2 {value = 1}: deprecated, and all that Envoy reads of an action; the default append_action says the same.
+    writeHeader(name, changes.append[name]!).begin(18).uint(8, 1).end().end();
+  }
+  writer.end().end().end();
+  if (streamBody) writeStreamedMode(writer);
+  return writer.finish();
 }
 
 /** One chunk of a full-duplex body, to be sent on in place of what was received. */
@@ -246,11 +289,15 @@ function writeHeaderMutation(
   setHeaders: Readonly<Record<string, string>>,
   removeHeaders: readonly string[],
 ): void {
-  for (const name in setHeaders) {
-    // HeaderValueOption {header = 1 {key = 1, raw_value = 3}, append_action = 3}. Only raw_value: Envoy ignores `value`,
-    // and refuses both. Today's Envoy overwrites by default; the action says the same to one that will read it.
-    writer.begin(10).begin(10).string(10, name).bytes(26, Buffer.from(setHeaders[name]!, 'latin1')).end();
-    writer.uint(24, 2).end();
-  }
+  // append_action = 3. Today's Envoy overwrites by default; the action says the same to one that will read it.
+  for (const name in setHeaders) writeHeader(name, setHeaders[name]!).uint(24, 2).end();
   for (const name of removeHeaders) writer.string(18, name);
+}
+
+/**
+ * Begins a HeaderValueOption {header = 1 {key = 1, raw_value = 3}}; whoever calls says what to do with it, and ends it.
+ * Only raw_value: Envoy ignores `value`, and refuses both.
+ */
+function writeHeader(name: string, value: string): ProtobufWriter {
+  return writer.begin(10).begin(10).string(10, name).bytes(26, Buffer.from(value, 'latin1')).end();
 }

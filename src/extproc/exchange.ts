@@ -10,6 +10,7 @@ import {
   type BodyObserver,
   type Exchange,
   type ExchangeEnd,
+  type HeaderChanges,
   type LocalReply,
   type RequestHead,
   type ResponseHead,
@@ -18,11 +19,13 @@ import {
 import { Rejection } from '../request/rejection.ts';
 import { spliceBody } from '../request/splice.ts';
 import type { StructValue } from '../lib/protobuf-struct.ts';
+import { clientAddress } from './client-address.ts';
 import {
   emptyAnswer,
   encodeHeadAnswer,
   encodeImmediateResponse,
   encodeRequestMutation,
+  encodeResponseHeaders,
   encodeStreamedBody,
   encodeTimeoutOverride,
   streamResponseBody,
@@ -59,6 +62,7 @@ export class ExtProcExchange implements Exchange {
   /** Routed or replied: from now on what comes is let through. */
   #decided = false;
   #responseHeaders: HeadersFrame | undefined;
+  #responseChanges: HeaderChanges | undefined;
   #observer: BodyObserver | undefined;
   #observing = false;
   #responseComplete = false;
@@ -75,6 +79,8 @@ export class ExtProcExchange implements Exchange {
       path: first.headers.get(':path') ?? '',
       headers: first.headers,
       hasBody: !first.endOfStream,
+      clientAddress: first.attributes && clientAddress(first.attributes),
+      metadata: first.metadata ?? noMetadata,
     };
   }
 
@@ -159,6 +165,7 @@ export class ExtProcExchange implements Exchange {
   route(route: Route): void {
     if (this.#ended) throw new ClientGone();
     this.#decided = true;
+    this.#responseChanges = route.responseHeaders;
     const destination = route.destinations.join(',');
     const setHeaders: Record<string, string> = { ...route.setHeaders, [destinationKey]: destination };
     const metadata: Record<string, StructValue> = {
@@ -218,7 +225,9 @@ export class ExtProcExchange implements Exchange {
     this.#observing = observer !== undefined;
     if (this.#responseHeaders !== undefined && !this.#ended) {
       const override = observer !== undefined && !shown && !this.#responseComplete;
-      this.#stream.send(override ? streamResponseBody : emptyAnswer['response-headers']);
+      const changes = this.#responseChanges;
+      if (changes !== undefined) this.#stream.send(encodeResponseHeaders(changes, override));
+      else this.#stream.send(override ? streamResponseBody : emptyAnswer['response-headers']);
     }
     while (!this.#ended) await this.#change();
     return { bodyComplete: this.#observing ? this.#responseComplete : undefined };
@@ -294,3 +303,7 @@ export class ExtProcExchange implements Exchange {
 }
 
 const emptyBody = Buffer.alloc(0);
+
+function noMetadata(): undefined {
+  return undefined;
+}

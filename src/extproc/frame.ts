@@ -13,6 +13,9 @@ export interface ProtocolConfig {
 /** CEL attribute values by name. */
 export type Attributes = Readonly<Record<string, unknown>>;
 
+/** Reads one namespace of Envoy's dynamic metadata; undefined where it is not there. */
+export type MetadataReader = (namespace: string) => Readonly<Record<string, unknown>> | undefined;
+
 export type Frame =
   | {
       readonly kind: 'request-headers' | 'response-headers';
@@ -20,6 +23,8 @@ export type Frame =
       readonly endOfStream: boolean;
       readonly attributes: Attributes | undefined;
       readonly protocol: ProtocolConfig | undefined;
+      /** Of a request's head only, and only where Envoy forwards metadata. */
+      readonly metadata: MetadataReader | undefined;
     }
   | { readonly kind: 'request-body' | 'response-body'; readonly body: Buffer; readonly endOfStream: boolean }
   | { readonly kind: 'request-trailers' | 'response-trailers' }

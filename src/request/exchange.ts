@@ -9,6 +9,13 @@ export interface RequestHead {
   readonly headers: Headers;
   /** False when the head is all there is: no body message will follow. */
   readonly hasBody: boolean;
+  /** The client's IP address as Envoy believes it, without a port; undefined where Envoy does not tell it. */
+  readonly clientAddress: string | undefined;
+  /**
+   * What Envoy's other filters found out about the request and wrote under `namespace`: nothing that a client could have
+   * written. Undefined where there is nothing, or where Envoy does not tell it. Decoded at each call.
+   */
+  metadata(namespace: string): Readonly<Record<string, unknown>> | undefined;
 }
 
 /** A reply that never reaches an engine. */
@@ -32,6 +39,21 @@ export interface Route {
   readonly removeHeaders: readonly string[];
   /** Header names and values to set, replacing what is there. */
   readonly setHeaders: Readonly<Record<string, string>>;
+  /** Changes to the head of the engine's response. Errors that Envoy answers with itself do not get them. */
+  readonly responseHeaders?: HeaderChanges | undefined;
+}
+
+/**
+ * Changes to headers, made in this order. Names are in lower case. A name or value that HTTP does not allow fails the
+ * exchange.
+ */
+export interface HeaderChanges {
+  /** Names to remove. */
+  readonly remove: readonly string[];
+  /** Names and values to set, replacing what is there. */
+  readonly set: Readonly<Record<string, string>>;
+  /** Names and values to add to what is there. */
+  readonly append: Readonly<Record<string, string>>;
 }
 
 export interface ResponseHead {

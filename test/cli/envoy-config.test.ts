@@ -79,6 +79,7 @@ describe('envoyConfigCommand()', () => {
         '30s',
       ],
       ...['--engine-ca', '/ca.pem', '--health-path', '/ready', '--trusted-hops', '1', '--access-log', 'off'],
+      '--client-address',
     );
     for (const expected of [
       'address: ::1',
@@ -91,6 +92,7 @@ describe('envoyConfigCommand()', () => {
       'filename: /ca.pem',
       'path: /ready',
       'xff_num_trusted_hops: 1',
+      '- source.address',
     ]) {
       expect(text).toContain(expected);
     }

@@ -5,6 +5,7 @@ import {
   emptyAnswer,
   encodeImmediateResponse,
   encodeRequestMutation,
+  encodeResponseHeaders,
   encodeStreamedBody,
   encodeTimeoutOverride,
   streamResponseBody,
@@ -60,6 +61,62 @@ describe('decodeFrame()', () => {
       endOfStream: false,
       attributes: { 'upstream.address': '10.0.0.1:8000', 'upstream.request_attempt_count': 2 },
       protocol: undefined,
+    });
+  });
+
+  describe('reads metadata', () => {
+    const jwt = 'envoy.filters.http.jwt_authn';
+    const metadataContext = {
+      filterMetadata: {
+        other: { fields: { a: { numberValue: 1 } } },
+        [jwt]: {
+          fields: {
+            payload: {
+              structValue: {
+                fields: {
+                  sub: { stringValue: 'ä' },
+                  exp: { numberValue: 1.5 },
+                  aud: { listValue: { values: [{ stringValue: 'x' }, { boolValue: true }] } },
+                },
+              },
+            },
+          },
+        },
+        empty: {},
+      },
+    };
+
+    function metadataOf(message: Buffer) {
+      const frame = decodeFrame(message);
+      if (frame.kind !== 'request-headers' && frame.kind !== 'response-headers') throw new Error(frame.kind);
+      return frame.metadata;
+    }
+
+    it('of a namespace', () => {
+      const metadata = metadataOf(encode(requestType, { requestHeaders: {}, metadataContext }));
+      expect(metadata?.(jwt)).toEqual({ payload: { sub: 'ä', exp: 1.5, aud: ['x', true] } });
+      expect(metadata?.('other')).toEqual({ a: 1 });
+      expect(metadata?.('empty')).toEqual({});
+      expect(metadata?.('nobody')).toBeUndefined();
+    });
+
+    it('also when the memory of the message was used again', () => {
+      const message = encode(requestType, { metadataContext, requestHeaders: {} });
+      const metadata = metadataOf(message);
+      message.fill(0);
+      expect(metadata?.('other')).toEqual({ a: 1 });
+    });
+
+    it.each([
+      ['there is none', { requestHeaders: {} }],
+      ['there is no namespace in it', { requestHeaders: {}, metadataContext: {} }],
+      ['it comes again with the response', { responseHeaders: {}, metadataContext }],
+    ])('not where %s', (_, message) => {
+      expect(metadataOf(encode(requestType, message))).toBeUndefined();
+    });
+
+    it('and refuses what is longer than its message', () => {
+      expect(() => decodeFrame(Buffer.from([0x12, 0x00, 0x42, 0x7f]))).toThrow(RangeError);
     });
   });
 
@@ -172,6 +229,42 @@ describe('encodeRequestMutation()', () => {
           sluice: { structValue: { fields: { exchange: { stringValue: 'id' }, n: { numberValue: 1 } } } },
         },
       },
+    });
+  });
+});
+
+describe('encodeResponseHeaders()', () => {
+  const none = { remove: [], set: {}, append: {} };
+
+  it('answers with headers to remove, to set and to append, in ISO 8859-1', () => {
+    const changes = { remove: ['server'], set: { 'x-a': 'é', 'x-b': '' }, append: { vary: 'origin' } };
+    expect(decode(responseType, encodeResponseHeaders(changes, false))).toEqual({
+      responseHeaders: {
+        response: {
+          headerMutation: {
+            removeHeaders: ['server'],
+            setHeaders: [
+              {
+                header: { key: 'x-a', rawValue: Buffer.from([0xe9]) },
+                appendAction: 'OVERWRITE_IF_EXISTS_OR_ADD',
+              },
+              {
+                header: { key: 'x-b', rawValue: Buffer.alloc(0) },
+                appendAction: 'OVERWRITE_IF_EXISTS_OR_ADD',
+              },
+              { header: { key: 'vary', rawValue: Buffer.from('origin') }, append: { value: true } },
+            ],
+          },
+        },
+      },
+    });
+  });
+
+  it('carries the same mode override as streamResponseBody', () => {
+    const { modeOverride } = decode(responseType, streamResponseBody);
+    expect(decode(responseType, encodeResponseHeaders(none, true))).toEqual({
+      responseHeaders: { response: { headerMutation: {} } },
+      modeOverride,
     });
   });
 });

@@ -28,7 +28,7 @@ function headers(
     kind === 'response-headers'
       ? { 'upstream.address': '10.0.0.2:8000', 'upstream.request_attempt_count': 2 }
       : undefined;
-  return { kind, headers: Headers.of(fields), endOfStream, attributes, protocol };
+  return { kind, headers: Headers.of(fields), endOfStream, attributes, protocol, metadata: undefined };
 }
 
 function chunk(kind: 'request-body' | 'response-body', text: string, endOfStream: boolean): Frame {
@@ -186,6 +186,81 @@ describe('ExtProcExchange in BUFFERED mode', () => {
       await expect(exchange.body(10)).rejects.toThrow(/request_body_mode/);
     },
   );
+});
+
+describe('ExtProcExchange.head', () => {
+  function headOf(known: Partial<ReturnType<typeof headers>>) {
+    return new ExtProcExchange(
+      { ...headers('request-headers', buffered), ...known },
+      { send: () => undefined },
+    ).head;
+  }
+
+  it('has no address and no metadata where Envoy tells none', () => {
+    const head = headOf({});
+    expect(head.clientAddress).toBeUndefined();
+    expect(head.metadata('envoy.filters.http.jwt_authn')).toBeUndefined();
+  });
+
+  it("has the client's address without its port", () => {
+    expect(headOf({ attributes: { 'source.address': '203.0.113.7:0' } }).clientAddress).toBe('203.0.113.7');
+  });
+
+  it('reads metadata by namespace', () => {
+    const head = headOf({ metadata: (namespace) => ({ askedFor: namespace }) });
+    expect(head.metadata('a.b')).toEqual({ askedFor: 'a.b' });
+  });
+});
+
+describe.each([
+  ['BUFFERED', buffered],
+  ['FULL_DUPLEX_STREAMED', duplex],
+])('ExtProcExchange.route() with changes to the response in %s mode', (_, protocol) => {
+  const changed: Route = {
+    ...route,
+    responseHeaders: {
+      remove: ['access-control-allow-credentials'],
+      set: { 'access-control-allow-origin': 'https://app.example.com' },
+      append: { vary: 'origin' },
+    },
+  };
+  const mutation = {
+    removeHeaders: ['access-control-allow-credentials'],
+    setHeaders: [
+      {
+        header: { key: 'access-control-allow-origin', rawValue: Buffer.from('https://app.example.com') },
+        appendAction: 'OVERWRITE_IF_EXISTS_OR_ADD',
+      },
+      { header: { key: 'vary', rawValue: Buffer.from('origin') }, append: { value: true } },
+    ],
+  };
+
+  it('makes them in the answer to the response headers', () => {
+    const { exchange, sent, answers } = open(protocol, true);
+    exchange.route(changed);
+    exchange.receive(headers('response-headers'));
+    expect(answers()).toEqual(['requestHeaders']);
+    void exchange.finish(undefined);
+    expect(sent.slice(1)).toEqual([{ responseHeaders: { response: { headerMutation: mutation } } }]);
+  });
+
+  it('makes them where the response body is shown too', () => {
+    const { exchange, sent } = open(protocol, true);
+    exchange.route(changed);
+    exchange.receive(headers('response-headers'));
+    void exchange.finish({ push: () => undefined });
+    expect(sent[1]).toMatchObject({ responseHeaders: { response: { headerMutation: mutation } } });
+    // An Envoy that shows bodies anyway is not asked to.
+    expect('modeOverride' in sent[1]!).toBe(protocol === buffered);
+  });
+
+  it('makes none when the exchange ended without a response', async () => {
+    const { exchange, answers } = open(protocol, true);
+    exchange.route(changed);
+    exchange.close();
+    await exchange.finish(undefined);
+    expect(answers()).toEqual(['requestHeaders']);
+  });
 });
 
 describe('ExtProcExchange in FULL_DUPLEX_STREAMED mode', () => {

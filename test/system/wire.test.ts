@@ -36,7 +36,14 @@ describe('what the real Envoy sends', () => {
         listen,
         concurrency: 1,
         bootstrap: (admin) =>
-          envoyBootstrap({ listen, admin, extProc, engineTls: { kind: 'insecure' }, accessLog: 'off' }),
+          envoyBootstrap({
+            listen,
+            admin,
+            extProc,
+            engineTls: { kind: 'insecure' },
+            accessLog: 'off',
+            clientAddress: true,
+          }),
       },
     );
     await envoy.start();

@@ -4,7 +4,8 @@ import type { BootstrapSettings } from './options.ts';
 import { duration, extension } from './typed.ts';
 
 /** ext_proc: body buffered, response headers, and the stream held open until the response ended. */
-export function extProcFilter({ messageTimeoutMs, maxMessageTimeoutMs }: BootstrapSettings): object {
+export function extProcFilter(settings: BootstrapSettings): object {
+  const { messageTimeoutMs, maxMessageTimeoutMs, clientAddress } = settings;
   return extension(
     'envoy.filters.http.ext_proc',
     'envoy.extensions.filters.http.ext_proc.v3.ExternalProcessor',
@@ -34,7 +35,7 @@ export function extProcFilter({ messageTimeoutMs, maxMessageTimeoutMs }: Bootstr
         mode('NONE', 'SKIP', 'NONE', 'SKIP'),
       ],
       mutation_rules: { disallow_system: false, allow_envoy: false, disallow_is_error: true },
-      request_attributes: ['source.address'],
+      ...(clientAddress && { request_attributes: ['source.address'] }),
       response_attributes: ['upstream.address', 'upstream.request_attempt_count'],
       metadata_options: { receiving_namespaces: { untyped: [destinationNamespace, exchangeNamespace] } },
     },

@@ -48,6 +48,8 @@ export interface BootstrapOptions {
   readonly healthPath?: string;
   /** How many proxies in front of this Envoy write X-Forwarded-For. Default 0: the peer is the client. */
   readonly trustedHops?: number;
+  /** Whether Sluice is told each client's address, to tell callers apart by it. Default false: each exchange pays. */
+  readonly clientAddress?: boolean;
   /** Client connections at one time. Default 50000. */
   readonly maxConnections?: number;
   /** Above 97 % of this Envoy refuses requests instead of being killed. Default 2 GiB. */
@@ -74,6 +76,7 @@ export function bootstrapSettings(options: BootstrapOptions): BootstrapSettings 
     healthIntervalMs: 2_000,
     healthPath: '/health',
     trustedHops: 0,
+    clientAddress: false,
     maxConnections: 50_000,
     maxHeapBytes: 2 * 1024 * 1024 * 1024,
     ...options,
