@@ -1,12 +1,13 @@
 # Everything a fresh machine needs is installed on the way: Node packages (with Node 24 among them) and the real Envoy.
 ENVOY_VERSION := 1.40.0
 PORT ?= 8001
+CONFIG ?=
 ENGINES ?= 3
 
-.PHONY: run test check bench format clean
+.PHONY: run test check bench docs format clean
 
 run: node_modules/.installed .venv/.envoy-$(ENVOY_VERSION)
-	@node_modules/.bin/node --max-semi-space-size=1 scripts/demo.ts --port $(PORT) --engines $(ENGINES)
+	@node_modules/.bin/node --max-semi-space-size=1 scripts/demo.ts --port $(PORT) --engines $(ENGINES) $(if $(CONFIG),--config $(CONFIG))
 
 test: node_modules/.installed .venv/.envoy-$(ENVOY_VERSION)
 	npm test --silent
@@ -16,6 +17,9 @@ check: node_modules/.installed
 
 bench: node_modules/.installed .venv/.envoy-$(ENVOY_VERSION)
 	npm run --silent bench
+
+docs: node_modules/.installed
+	npm run --silent docs
 
 format: node_modules/.installed
 	npm run --silent format

@@ -4,12 +4,16 @@
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { copyFile, mkdir } from 'node:fs/promises';
+import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
-import { startRouter } from '../src/app.ts';
 import { runApp } from '../src/cli/run-app.ts';
 import { loadConfig } from '../src/config/load.ts';
-import { parseBackends } from '../src/discovery/static.ts';
+import { startRouter } from '../src/router.ts';
+
+/** A copy to play with; a configuration of one's own is taken where it is. */
+const playground = '.cache/demo/sluice.yaml';
 
 const { values } = parseArgs({
   options: {
@@ -28,15 +32,27 @@ const engines = spawn(
 );
 process.on('exit', () => engines.kill());
 
+const config = values.config ?? playground;
+
 try {
+  if (values.config === undefined) {
+    await mkdir(path.dirname(playground), { recursive: true });
+    await copyFile('examples/sluice.yaml', playground);
+  }
   const urls = await engineUrls(Number(values.engines));
-  const config = loadConfig(values.config);
+  const flags = {
+    admin: { port: 0 },
+    log: { format: 'pretty' },
+    discovery: { static: { backends: urls.map((url) => ({ url })) } },
+  };
+  const load = (refuseEmpty: boolean) => loadConfig(config, { env: process.env, flags, refuseEmpty });
   const url = `http://localhost:${values.port}`;
   await runApp(
     () =>
       startRouter({
-        config: { ...config, admin: { ...config.admin, port: 0 }, log: { ...config.log, format: 'pretty' } },
-        backends: parseBackends(urls.join(','), undefined),
+        loaded: load(false),
+        reload: () => load(true),
+        source: config,
         listen: `127.0.0.1:${values.port}`,
       }),
     (app) => {
@@ -84,6 +100,7 @@ function invitation(url: string, adminUrl: string): string {
       -d '${body}'
 
   Each line of log below is one exchange with the decision for it. Why it was made: ${adminUrl}/debug/decisions
+  Edit ${config} and save it: the next decision follows.
   Ctrl-C stops everything.
 
 `;

@@ -1,12 +1,21 @@
 /** The composition root: every concrete part, in the order in which it starts. Nothing else knows them all. */
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
+import { readFile } from 'node:fs/promises';
+import { isDeepStrictEqual } from 'node:util';
 import { createDebugRoutes } from './admin/debug.ts';
 import { createHealthRoutes, someEndpointReady, type ReadinessCheck } from './admin/health.ts';
 import { createAdminServer } from './admin/http.ts';
 import { createMetricsRoute } from './admin/metrics-page.ts';
+import { createAuthenticator, type AuthDeps, type Authenticator } from './auth/authenticate.ts';
+import type { JwksEvent } from './auth/jwks.ts';
+import { createModelAccess } from './auth/model-access.ts';
+import { faultText } from './config/config-error.ts';
+import { effectiveConfig } from './config/explain/effective-config.ts';
+import { withoutSecrets } from './config/explain/secrets.ts';
+import { configForm } from './config/json-schema.ts';
+import { createLiveConfig, type ConfigStatus, type ReloadResult } from './config/live-config.ts';
+import type { LoadedConfig } from './config/load.ts';
 import type { Config } from './config/schema.ts';
+import { watchSource } from './config/watch-source.ts';
 import {
   createStaticDiscovery,
   parseBackends,
@@ -16,31 +25,31 @@ import {
 import type { Endpoint } from './endpoints/endpoint.ts';
 import { createEndpointStore } from './endpoints/endpoint-store.ts';
 import { createScraper } from './endpoints/scraper.ts';
-import { parseSocketAddress } from './envoy/address.ts';
-import { envoyBootstrap, type BootstrapOptions } from './envoy/bootstrap.ts';
-import { engineTls } from './envoy/engine-tls.ts';
 import { createEndpointDiscovery } from './envoy/eds.ts';
-import { atLeast, formatEnvoyVersion } from './envoy/version.ts';
-import { findEnvoy, type EnvoyBinary } from './envoy/find-envoy.ts';
-import { createEnvoySupervisor } from './envoy/supervisor.ts';
 import { createAccessLog } from './extproc/access-log.ts';
 import { startExtProcServer, type ExtProcServer } from './extproc/server.ts';
 import { systemClock as clock } from './lib/clock.ts';
 import { countExchange, createExchangeLog } from './observability/exchange-report.ts';
 import { createLogger, type Logger } from './observability/log.ts';
+import { createSubjectLabel } from './observability/subject-label.ts';
 import { createMetrics } from './observability/metrics.ts';
+import { createAliasWatch } from './request/alias-watch.ts';
 import { createPathMatcher } from './request/api-paths.ts';
+import { createCrossOrigin } from './request/cross-origin.ts';
 import { createRequestHandler } from './request/handle-request.ts';
 import { createLocalAnswers } from './request/local-answers.ts';
+import type { RequestSettings } from './request/request-settings.ts';
 import { createDecisionLog } from './scheduling/decision-log.ts';
 import { createProfile } from './scheduling/profile.ts';
 import { createScheduler } from './scheduling/scheduler.ts';
 import { packageVersion } from './version.ts';
 
 export interface AppOptions {
-  readonly config: Config;
-  /** The engines: from flags, which win over the configuration. */
-  readonly backends: readonly StaticBackend[];
+  readonly loaded: LoadedConfig;
+  /** Reads the configuration again. Absent: it stays as it is. */
+  readonly reload?: (() => LoadedConfig) | undefined;
+  /** The file or folder whose changes cause that. */
+  readonly source?: string | undefined;
   /** Where Envoy reaches us: `host:port` or `unix:/path`. */
   readonly grpcListen: string;
   /** Default: created from the configuration. */
@@ -54,6 +63,10 @@ export interface App {
   /** Port of the gRPC server; undefined on a Unix socket. */
   readonly grpcPort: number | undefined;
   readonly adminUrl: string;
+  /** What is in effect. */
+  config(): Config;
+  /** Takes the configuration from its source again; never rejects, a refusal is logged and visible in `/health`. */
+  reload(): Promise<void>;
   /** Resolves when some engine is ready. */
   ready(signal: AbortSignal): Promise<void>;
   /** Not ready from now on; waits for running exchanges up to the drain timeout. */
@@ -64,15 +77,12 @@ export interface App {
 
 /** Starts Sluice beside an Envoy that somebody else runs. */
 export async function startServe(options: AppOptions): Promise<App> {
-  const { config } = options;
+  const { loaded } = options;
+  const { config } = loaded;
   const random = Math.random;
   const version = await packageVersion();
   const log = options.log ?? createLogger(config.log);
-  if (options.backends.length === 0) {
-    throw new Error(
-      'Cannot start without engines: name them with --static-backends, or under discovery.static.backends',
-    );
-  }
+  const backends = configuredBackends(config);
 
   const store = createEndpointStore({ clock });
   const metrics = createMetrics({ store, clock, version });
@@ -87,8 +97,18 @@ export async function startServe(options: AppOptions): Promise<App> {
     },
     { ...config.scrape, ...(await engineTrust(config)) },
   );
+  const authDeps = (): AuthDeps => ({
+    clock,
+    random,
+    onOutcome: (outcome) => metrics.authenticated(outcome),
+    onKeys(event, issuer) {
+      metrics.keysFetched(issuer, event.kind);
+      logKeys(log, event, issuer);
+      updateServing();
+    },
+  });
   const discovery = createStaticDiscovery({
-    backends: options.backends,
+    backends,
     resolve: resolveBySystem,
     clock,
     random,
@@ -108,9 +128,18 @@ export async function startServe(options: AppOptions): Promise<App> {
     maxEndpoints: config.scheduler.maxEndpoints,
   });
   metrics.watchPluginMemory(() => scheduler.memory());
+  let authenticator = createAuthenticator(authDeps(), config.auth);
+  let settings = requestSettings(config, authenticator);
+  const watchAliases = createAliasWatch((alias, target) =>
+    log.warn(
+      { alias, target },
+      `The alias "${alias}" of "${target}" does nothing: an engine serves a model of that name`,
+    ),
+  );
   const stopWatching = store.subscribe((snapshot, change) => {
     for (const endpoint of change.lost) scheduler.endpointLost(endpoint);
     logMembership(log, snapshot.endpoints.length, change);
+    watchAliases(settings.models, snapshot);
   });
 
   const accessLog = createAccessLog(
@@ -121,7 +150,8 @@ export async function startServe(options: AppOptions): Promise<App> {
       onEntry: (result) => metrics.accessLogEntry(result),
     },
   );
-  const logExchange = createExchangeLog(log);
+  let nameOf = createSubjectLabel(config.log);
+  const logExchange = createExchangeLog(log, (principal) => nameOf(principal));
   const handle = createRequestHandler(
     {
       clock,
@@ -129,7 +159,6 @@ export async function startServe(options: AppOptions): Promise<App> {
       accessLog,
       snapshot: () => store.snapshot,
       schedule: scheduler,
-      matchPath: createPathMatcher(config.routes.allow),
       answerLocally: createLocalAnswers({
         snapshot: () => store.snapshot,
         version,
@@ -137,18 +166,12 @@ export async function startServe(options: AppOptions): Promise<App> {
       }),
       onExchange: (record) => {
         countExchange(metrics, record, store.snapshot);
-        if (config.log.access) logExchange(record);
+        if (live.current.config.log.access) logExchange(record);
       },
       onFailure: (record, error) =>
         log.error({ err: error, exchange: record.id }, 'Cannot handle an exchange'),
     },
-    {
-      maxBodyBytes: config.limits.maxBodyBytes,
-      maxBodyDepth: config.limits.maxBodyDepth,
-      maxAttempts: maxAttempts(config),
-      mode: config.usage.source,
-      sampleRate: config.usage.sampleRate,
-    },
+    () => settings,
   );
   const endpointDiscovery = createEndpointDiscovery({
     snapshot: () => store.snapshot,
@@ -156,9 +179,45 @@ export async function startServe(options: AppOptions): Promise<App> {
     log,
   });
 
+  const live = createLiveConfig({
+    initial: loaded,
+    load: options.reload ?? (() => loaded),
+    async prepare(next) {
+      const trust = await engineTrust(next);
+      const nextBackends = configuredBackends(next);
+      const nextAuthenticator = isSameAuth(next, live.current.config)
+        ? authenticator
+        : await startedAuthenticator(authDeps(), next);
+      return () => {
+        scheduler.update({
+          profile: createProfile(next.scheduler.profile, { clock, random }, scheduler.profile),
+          maxEndpoints: next.scheduler.maxEndpoints,
+        });
+        if (nextAuthenticator !== authenticator) authenticator.stop();
+        authenticator = nextAuthenticator;
+        settings = requestSettings(next, authenticator);
+        nameOf = createSubjectLabel(next.log);
+        updateServing();
+        watchAliases(settings.models, store.snapshot);
+        scraper.update({ ...next.scrape, ...trust });
+        discovery.update({ backends: nextBackends, dnsIntervalMs: next.discovery.dnsIntervalMs });
+        log.level = next.log.level;
+      };
+    },
+    clock,
+    onReload(result) {
+      metrics.configReloaded(result.kind);
+      logReload(log, result);
+    },
+  });
+  metrics.configReloaded('applied');
+
+  const form = configForm();
   let draining = false;
+  const updateServing = (): void => server?.setServing(checks.every((check) => check() === undefined));
   const checks: readonly ReadinessCheck[] = [
     () => (draining ? 'shutting down' : undefined),
+    () => missingKeys(authenticator),
     someEndpointReady(() => store.snapshot.readyByModel),
   ];
   const admin = createAdminServer({
@@ -166,7 +225,12 @@ export async function startServe(options: AppOptions): Promise<App> {
     routes: [
       ...createHealthRoutes({
         checks,
-        summary: () => ({ version, endpoints: store.snapshot.endpoints.length }),
+        summary: () => ({
+          version,
+          endpoints: store.snapshot.endpoints.length,
+          auth: authenticator.status(),
+          config: describeConfigStatus(live.status()),
+        }),
       }),
       createMetricsRoute(metrics),
       ...createDebugRoutes({
@@ -175,14 +239,17 @@ export async function startServe(options: AppOptions): Promise<App> {
         problems: (endpoint) => ({ ...scraper.status(endpoint) }),
         decisions: () =>
           decisionLog.list().map(({ requestId, ...decision }) => ({ id: requestId, ...decision })),
-        config: () => config,
+        config: () => ({
+          ...describeConfigStatus(live.status()),
+          effective: withoutSecrets(effectiveConfig(form, live.current)),
+        }),
       }),
     ],
     onError: (error, page) => log.error({ err: error, page }, 'Cannot answer an admin page'),
   });
 
   let adminUrl: string;
-  let server: ExtProcServer;
+  let server: ExtProcServer | undefined;
   try {
     adminUrl = await admin.start();
     server = await startExtProcServer(
@@ -204,19 +271,28 @@ export async function startServe(options: AppOptions): Promise<App> {
     metrics.stop();
     throw error;
   }
-  const updateServing = (): void => server.setServing(checks.every((check) => check() === undefined));
   const stopServing = store.subscribe(updateServing);
   scraper.start();
   discovery.start();
+  // Nobody waits for keys: until they are there, Sluice is not ready and says 503.
+  void authenticator.start();
+  const watch =
+    options.source === undefined
+      ? undefined
+      : watchSource(options.source, { clock, onChange: () => void live.reload() });
   log.info(
     { grpc: options.grpcListen, admin: adminUrl },
     `Serving Envoy at ${options.grpcListen}, admin pages at ${adminUrl}`,
   );
-  log.info('No authentication is configured: every request is accepted');
+  for (const fault of loaded.warnings) log.warn({ fault }, `Ignored: ${faultText(fault)}`);
+  for (const note of loaded.notes) log.warn({ note }, note);
+  log.info(describeAuth(config));
 
   return {
     grpcPort: server.port,
     adminUrl,
+    config: () => live.current.config,
+    reload: () => live.reload(),
     async ready(signal) {
       if (store.snapshot.readyByModel.size > 0 || signal.aborted) return;
       await new Promise<void>((resolve) => {
@@ -235,10 +311,13 @@ export async function startServe(options: AppOptions): Promise<App> {
       draining = true;
       updateServing();
       log.info({ exchanges: server.active }, `Draining: ${exchanges(server.active)} running`);
-      if (await server.drain(config.limits.drainTimeoutMs)) return;
+      if (await server.drain(live.current.config.limits.drainTimeoutMs)) return;
       log.warn({ exchanges: server.active }, `Cutting ${exchanges(server.active)} that did not end in time`);
     },
     async stop() {
+      watch?.stop();
+      live.stop();
+      authenticator.stop();
       discovery.stop();
       scraper.stop();
       stopServing();
@@ -252,116 +331,119 @@ export async function startServe(options: AppOptions): Promise<App> {
   };
 }
 
-export interface RouterOptions extends Omit<AppOptions, 'grpcListen' | 'trustAccessLog'> {
-  /** Where clients connect, `host:port`. */
-  readonly listen: string;
-  /** Default: the first that is found; see findEnvoy. */
-  readonly envoyBin?: string | undefined;
-}
-
-/** Starts Sluice and an Envoy of its own in front of it. */
-export async function startRouter(options: RouterOptions): Promise<App> {
-  const { config } = options;
-  const log = options.log ?? createLogger(config.log);
-  const listen = parseSocketAddress(options.listen);
-  const envoy = await findEnvoy({ envoyBin: options.envoyBin });
-  // A folder that only we can enter: whoever reaches the socket could probe the scheduler.
-  const folder = await mkdtemp(path.join(tmpdir(), 'sluice-'));
-  const removeFolder = (): Promise<void> => rm(folder, { recursive: true, force: true });
-  const grpcListen = `unix:${path.join(folder, 'grpc.sock')}`;
-  let app: App;
-  try {
-    app = await startServe({ ...options, log, grpcListen, trustAccessLog: sendsUsage(envoy) });
-  } catch (error) {
-    await removeFolder();
-    throw error;
-  }
-  const supervisor = createEnvoySupervisor(
-    { log, clock, random: Math.random },
-    {
-      bin: envoy.path,
-      listen,
-      bootstrap: (admin) =>
-        envoyBootstrap({
-          ...managedBootstrap(config, options.listen, grpcListen),
-          version: envoy.version,
-          admin,
-        }),
-      admin:
-        config.envoy.adminPort === 0
-          ? undefined
-          : { kind: 'tcp', host: '127.0.0.1', port: config.envoy.adminPort },
-      concurrency: config.envoy.concurrency === 0 ? undefined : config.envoy.concurrency,
-    },
-  );
-  try {
-    await supervisor.start();
-  } catch (error) {
-    await app.stop();
-    await removeFolder();
-    throw error;
-  }
-  log.info(
-    { listen: options.listen },
-    `Envoy ${formatEnvoyVersion(envoy.version)} listens on ${options.listen}`,
-  );
-
-  return {
-    ...app,
-    async drain() {
-      const deadline = AbortSignal.timeout(config.limits.drainTimeoutMs);
-      await Promise.all([supervisor.drain(deadline), app.drain()]);
-    },
-    async stop() {
-      await supervisor.stop(envoyStopMs);
-      await app.stop();
-      await removeFolder();
-    },
-  };
-}
-
-/** Envoy has nothing left to do when it is told to stop; it gets this long to agree. */
-const envoyStopMs = 5000;
 /** Room for the fields around a body in a message, and for the head. */
 const messageOverheadBytes = 1024 * 1024;
 
-/** Envoy's options as the configuration says them. */
-export function managedBootstrap(config: Config, listen: string, extProc: string): BootstrapOptions {
-  const { envoy } = config;
+/** The engines that the configuration lists. Throws where there is none. */
+function configuredBackends(config: Config): readonly StaticBackend[] {
+  const backends = config.discovery.static.backends.flatMap(({ url, models }) =>
+    parseBackends(url, undefined).map((backend) => ({ ...backend, models })),
+  );
+  if (backends.length > 0) return backends;
+  throw new Error(
+    'Cannot serve without engines: name them with --static-backends, or under discovery.static.backends',
+  );
+}
+
+/** Models by group are no business of the authenticator's. */
+function isSameAuth(next: Config, now: Config): boolean {
+  const { models } = now.auth;
+  return isDeepStrictEqual({ ...next.auth, models }, now.auth);
+}
+
+/** An authenticator that can take over: whoever has no keys yet would refuse everybody. */
+async function startedAuthenticator(deps: AuthDeps, { auth }: Config): Promise<Authenticator> {
+  const authenticator = createAuthenticator(deps, auth);
+  await authenticator.start();
+  const missing = missingKeys(authenticator);
+  if (missing === undefined) return authenticator;
+  authenticator.stop();
+  throw new Error(`Cannot take over the auth section: ${missing}`);
+}
+
+function missingKeys(authenticator: Authenticator): string | undefined {
+  if (authenticator.ready()) return undefined;
+  const provider = authenticator.status().providers.find(({ everFetched }) => !everFetched);
+  const why = provider?.lastError === undefined ? '' : `: ${provider.lastError}`;
+  return `the keys of "${provider?.issuer ?? ''}" were never fetched${why}`;
+}
+
+function describeAuth({ auth }: Config): string {
+  if (auth.providers.length === 0) return 'No authentication is configured: every request is accepted';
+  return `Requests need a token of ${auth.providers.map(({ issuer }) => issuer).join(' or ')}`;
+}
+
+/** For pages: what is in effect, and what is not. */
+function describeConfigStatus({ loadedAtMs, refused, ...status }: ConfigStatus): object {
   return {
-    listen: parseSocketAddress(listen),
-    extProc: parseSocketAddress(extProc),
-    maxBodyBytes: config.limits.maxBodyBytes,
-    accessLog: 'off',
-    messageTimeoutMs: envoy.messageTimeoutMs,
-    maxMessageTimeoutMs: envoy.maxMessageTimeoutMs,
-    retries: envoy.retries,
-    perTryIdleTimeoutMs: envoy.perTryIdleTimeoutMs,
-    idleTimeoutMs: envoy.idleTimeoutMs,
-    requestTimeoutMs: envoy.requestTimeoutMs,
-    connectTimeoutMs: envoy.connectTimeoutMs,
-    engineTls: engineTls(envoy.upstreamTls),
+    ...status,
+    loadedAt: new Date(loadedAtMs).toISOString(),
+    lastReloadSuccessful: refused.length === 0,
+    refused,
   };
 }
 
-/** The engines that the configuration lists. */
-export function configuredBackends(config: Config): readonly StaticBackend[] {
-  return config.discovery.static.backends.flatMap(({ url, models }) =>
-    parseBackends(url, undefined).map((backend) => ({ ...backend, models })),
-  );
+function logReload(log: Logger, result: ReloadResult): void {
+  if (result.kind === 'refused') {
+    log.error(
+      { faults: result.faults },
+      `The new configuration is refused, the old one stays: ${result.faults.join('; ')}`,
+    );
+    return;
+  }
+  const { waiting } = result;
+  const { file, warnings, notes } = result.loaded;
+  log.info({ file, waiting }, `The new configuration is in effect${afterRestart(waiting)}`);
+  for (const fault of warnings) log.warn({ fault }, `Ignored: ${faultText(fault)}`);
+  for (const note of notes) log.warn({ note }, note);
+}
+
+function logKeys(log: Logger, event: JwksEvent, issuer: string): void {
+  switch (event.kind) {
+    case 'fetched':
+      if (event.changed)
+        log.info({ issuer, keys: event.keys }, `The keys of ${issuer} are new: ${event.keys}`);
+      break;
+    case 'failed':
+      log.warn({ issuer, problem: event.error }, `Cannot fetch the keys of ${issuer}: ${event.error}`);
+      break;
+    case 'dropped':
+      log.error({ issuer }, `The keys of ${issuer} are too old to be trusted: its tokens are refused`);
+      break;
+    default:
+      event satisfies never;
+  }
+}
+
+function afterRestart(waiting: readonly string[]): string {
+  if (waiting.length === 0) return '';
+  return `, except for ${waiting.join(', ')}: ${waiting.length === 1 ? 'it needs' : 'they need'} a restart`;
 }
 
 function exchanges(count: number): string {
   return `${count} ${count === 1 ? 'exchange' : 'exchanges'}`;
 }
 
+function requestSettings(config: Config, authenticator: Authenticator): RequestSettings {
+  return {
+    authenticate: (headers, path, peer) => authenticator.authenticate(headers, path, peer),
+    mayCall: createModelAccess(config.auth.models),
+    privateHeaders: authenticator.strippedHeaders,
+    crossOrigin: createCrossOrigin(config.cors),
+    matchPath: createPathMatcher(config.routes.allow),
+    maxBodyBytes: config.limits.maxBodyBytes,
+    maxBodyDepth: config.limits.maxBodyDepth,
+    maxAttempts: maxAttempts(config),
+    usageMode: config.usage.source,
+    sampleRate: config.usage.sampleRate,
+    models: config.models,
+    sessionHeaders: config.sessions.headers,
+  };
+}
+
 /** One destination means one attempt: some gateways take no list. */
 function maxAttempts({ scheduler: { maxEndpoints }, envoy: { retries } }: Config): number {
   return maxEndpoints === 1 ? 1 : Math.max(maxEndpoints, retries + 1);
-}
-
-function sendsUsage({ version }: EnvoyBinary): boolean {
-  return atLeast(version, 1, 38);
 }
 
 async function engineTrust({ envoy: { upstreamTls } }: Config): Promise<{ ca?: string; insecure?: boolean }> {

@@ -1,6 +1,7 @@
 #!/usr/bin/env -S node --max-semi-space-size=1
 /** Parses the command line, runs one command, and turns an error into an exit code. */
 import { Command } from 'commander';
+import { checkCommand } from './cli/check.ts';
 import { envoyConfigCommand } from './cli/envoy-config.ts';
 import { installEnvoyCommand } from './cli/install-envoy.ts';
 import { routerCommand } from './cli/router.ts';
@@ -13,6 +14,7 @@ const program = new Command('sluice')
   .version(await packageVersion())
   .addCommand(routerCommand())
   .addCommand(serveCommand())
+  .addCommand(checkCommand())
   .addCommand(envoyConfigCommand())
   .addCommand(installEnvoyCommand())
   .addCommand(simulateCommand());

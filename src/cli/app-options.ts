@@ -1,15 +1,15 @@
 /** The options that `serve` and `router` share, and what they make of the configuration: flags beat the file. */
 import type { Command } from 'commander';
 import { InvalidArgumentError, Option } from 'commander';
-import { configuredBackends } from '../app.ts';
-import { loadConfig } from '../config/load.ts';
-import type { Config } from '../config/schema.ts';
+import { loadConfig, type Environment, type LoadedConfig } from '../config/load.ts';
+import type { Written } from '../config/written.ts';
 import { parseBackends, type StaticBackend } from '../discovery/static.ts';
 import { logLevels, type LogFormat, type LogLevel } from '../observability/log.ts';
 
 /** As commander parses them. */
 export interface AppFlags {
   readonly config?: string;
+  readonly lenient?: boolean;
   readonly serviceDiscovery: 'static';
   readonly staticBackends?: string;
   readonly staticModels?: string;
@@ -22,7 +22,11 @@ export interface AppFlags {
 /** Adds the shared options to a command. */
 export function addAppOptions(command: Command): Command {
   return command
-    .option('--config <file>', 'configuration file (YAML)')
+    .option(
+      '--config <path>',
+      'configuration: a YAML file, a ConfigMap manifest, or a mounted ConfigMap folder',
+    )
+    .option('--lenient', 'only warn of what Kthena would silently ignore in the configuration')
     .addOption(
       new Option('--service-discovery <kind>', 'where endpoints come from')
         .choices(['static'])
@@ -45,27 +49,51 @@ export function addAppOptions(command: Command): Command {
     );
 }
 
-/** Reads the configuration and lays the flags over it. Throws ConfigError or an Error that names the flag. */
-export function readAppOptions(flags: AppFlags): {
-  readonly config: Config;
-  readonly backends: readonly StaticBackend[];
-} {
-  const file = loadConfig(flags.config);
-  const config: Config = {
-    ...file,
-    admin: { host: flags.adminHost ?? file.admin.host, port: flags.adminPort ?? file.admin.port },
-    log: { ...file.log, level: flags.logLevel ?? file.log.level, format: flags.logFormat ?? file.log.format },
-  };
+/** What `serve` and `router` start with, and how it is read again. */
+export interface ReadOptions {
+  readonly loaded: LoadedConfig;
+  /** The file or folder to watch; undefined where everything comes from flags and the environment. */
+  readonly source: string | undefined;
+  readonly reload: () => LoadedConfig;
+}
+
+/**
+ * Reads the configuration: flags beat the file, the file beats the environment.
+ *
+ * @throws ConfigError, or an Error that names the flag.
+ */
+export function readAppOptions(flags: AppFlags, env: Environment = process.env): ReadOptions {
+  const options = { env, flags: writtenFlags(flags), lenient: flags.lenient ?? false };
+  const load = (refuseEmpty: boolean): LoadedConfig => loadConfig(flags.config, { ...options, refuseEmpty });
+  return { loaded: load(false), source: flags.config, reload: () => load(true) };
+}
+
+/** The flags, as the configuration file would say it. */
+function writtenFlags(flags: AppFlags): Written {
   if (flags.staticBackends === undefined && flags.staticModels !== undefined) {
     throw new Error(
       'Cannot use --static-models without --static-backends: they belong together item by item',
     );
   }
-  const backends =
-    flags.staticBackends === undefined
-      ? configuredBackends(config)
-      : parseBackends(flags.staticBackends, flags.staticModels);
-  return { config, backends };
+  const { adminHost, adminPort, logLevel, logFormat, staticBackends, staticModels } = flags;
+  return given({
+    admin: given({ host: adminHost, port: adminPort }),
+    log: given({ level: logLevel, format: logFormat }),
+    discovery:
+      staticBackends === undefined
+        ? undefined
+        : { static: { backends: parseBackends(staticBackends, staticModels).map(writtenBackend) } },
+  });
+}
+
+function writtenBackend({ host, port, tls, models }: StaticBackend): Written {
+  const authority = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+  return { url: `${tls ? 'https' : 'http'}://${authority}`, models };
+}
+
+/** Without the fields that nobody gave. */
+function given(fields: Written): Written {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
 }
 
 /** A TCP port, 0 included. */

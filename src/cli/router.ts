@@ -1,6 +1,6 @@
 /** `sluice router`: the scheduler with an Envoy of its own. */
 import { Command } from 'commander';
-import { startRouter } from '../app.ts';
+import { startRouter } from '../router.ts';
 import { addAppOptions, parsePort, readAppOptions, type AppFlags } from './app-options.ts';
 import { runApp } from './run-app.ts';
 

@@ -2,7 +2,9 @@
 import type { App } from '../app.ts';
 
 /**
- * Starts, waits for a signal, drains and stops. A second signal skips the draining.
+ * Starts, waits for a signal, drains and stops. A second signal skips the draining. SIGHUP reads the configuration
+ * again.
+ *
  * @throws what `start` throws: nothing is left running then.
  */
 export async function runApp(
@@ -13,6 +15,9 @@ export async function runApp(
   try {
     const first = nextSignal(over.signal);
     const app = await start();
+    const reload = (): void => void app.reload();
+    process.on('SIGHUP', reload);
+    over.signal.addEventListener('abort', () => process.off('SIGHUP', reload));
     onStarted(app);
     await first;
     await Promise.race([app.drain(), nextSignal(over.signal)]);

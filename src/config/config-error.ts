@@ -2,10 +2,11 @@
 
 /** One thing that is wrong. */
 export interface ConfigFault {
+  /** A file, `environment`, or `command line`. */
   readonly file: string;
-  /** Counted from 1. */
+  /** Counted from 1; 0 where there are no lines. */
   readonly line: number;
-  /** Counted from 1. */
+  /** Counted from 1; 0 where there are no lines. */
   readonly column: number;
   /** The field, like `plugins.Score.enabled[2].name`; empty for the file as a whole. */
   readonly path: string;
@@ -18,16 +19,19 @@ export class ConfigError extends Error {
   readonly faults: readonly ConfigFault[];
 
   constructor(file: string, faults: readonly ConfigFault[]) {
-    const lines = faults.map(
-      (fault) =>
-        `  ${fault.file}:${fault.line}:${fault.column}: ${fault.path === '' ? '' : `${fault.path}: `}${fault.message}`,
-    );
     super(
       [
         `Cannot use configuration "${file}": ${faults.length === 1 ? '1 fault' : `${faults.length} faults`}`,
-        ...lines,
+        ...faults.map((fault) => `  ${faultText(fault)}`),
       ].join('\n'),
     );
     this.faults = faults;
   }
+}
+
+/** A fault as one line: `file:line:column: path: what`. */
+export function faultText({ file, line, column, path, message }: ConfigFault): string {
+  return [line === 0 ? file : `${file}:${line}:${column}`, ...(path === '' ? [] : [path]), message].join(
+    ': ',
+  );
 }

@@ -6,19 +6,19 @@ export function fieldsAt(
   schema: z.core.$ZodType,
   path: readonly PropertyKey[],
 ): readonly string[] | undefined {
-  let at: z.core.$ZodType | undefined = written(schema);
+  let at: z.core.$ZodType | undefined = writtenSchema(schema);
   for (const step of path) {
     if (at instanceof z.ZodObject) at = Object.hasOwn(at.shape, step) ? shapeOf(at)[String(step)] : undefined;
     else if (at instanceof z.ZodArray) at = at.element;
     else at = undefined;
     if (at === undefined) return undefined;
-    at = written(at);
+    at = writtenSchema(at);
   }
   return at instanceof z.ZodObject ? Object.keys(at.shape) : undefined;
 }
 
 /** The schema of what is written in the file, without defaults and transformations around it. */
-function written(schema: z.core.$ZodType): z.core.$ZodType {
+export function writtenSchema(schema: z.core.$ZodType): z.core.$ZodType {
   let at = schema;
   for (;;) {
     if (at instanceof z.ZodDefault || at instanceof z.ZodPrefault || at instanceof z.ZodOptional)

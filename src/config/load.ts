@@ -1,131 +1,241 @@
-/** From a YAML file to a checked configuration, or to the list of all that is wrong with it. */
-import { readFileSync } from 'node:fs';
-import { LineCounter, parseDocument } from 'yaml';
-import type { Document } from 'yaml';
+/** From a file or folder, the environment and flags to a checked configuration, or to the list of all that is wrong. */
 import type { z } from 'zod';
-import { ConfigError } from './config-error.ts';
-import type { ConfigFault } from './config-error.ts';
+import { ConfigError, type ConfigFault } from './config-error.ts';
 import { describeIssue, didYouMean, shown } from './describe-issue.ts';
-import type { ConfigPath, Dialect } from './dialects/dialect.ts';
+import type { Dialect, Finding } from './dialects/dialect.ts';
+import type { ConfigPath } from './dialects/dialect.ts';
 import { dialects } from './dialects/index.ts';
 import { sluice } from './dialects/sluice.ts';
 import { fieldsAt } from './fields-at.ts';
-import { positionOf } from './positions.ts';
-import { configSchema } from './schema.ts';
-import type { Config } from './schema.ts';
+import { readKthenaEnvironment } from './kthena-environment.ts';
+import { repaired, repairOf, type Repair } from './lenient.ts';
+import { configSchema, type Config } from './schema.ts';
+import { authNotes } from './sections/auth.ts';
+import { parseConfigSource, readConfigSource, type ConfigSource } from './source/config-source.ts';
+import { isMapping, layered, valueAt, type Written } from './written.ts';
 
-/** Reads a file; without one, everything has its default. Throws ConfigError for what is in it. */
-export function loadConfig(path: string | undefined): Config {
-  if (path === undefined) return configSchema.parse({});
-  let text: string;
-  try {
-    text = readFileSync(path, 'utf8');
-  } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
-    throw new Error(`Cannot read configuration "${path}": ${why}`, { cause });
-  }
-  return parseConfig(text, path);
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+export interface LoadOptions {
+  /** Environment variables that Kthena's router knows count below the file. Default: none. */
+  readonly env?: Environment;
+  /** What the command line says, in Sluice's own form: it counts above the file. */
+  readonly flags?: Written;
+  /** What Kthena would ignore becomes a warning. Default false: it is a fault. */
+  readonly lenient?: boolean;
+  /** An empty file is a fault: on a reload it is one that somebody is about to write. Default false: all defaults. */
+  readonly refuseEmpty?: boolean;
 }
 
-/** Parses and checks the text of a configuration; `file` is what faults call it. Throws ConfigError. */
-export function parseConfig(text: string, file: string): Config {
-  const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
-  const mistakes = [...document.errors, ...document.warnings];
-  if (mistakes.length > 0) {
-    throw new ConfigError(
-      file,
-      mistakes.map(({ pos, message }) => {
-        const { line, col } = lines.linePos(pos[0]);
-        return { file, line, column: col, path: '', message };
-      }),
+/** A configuration that can be used. */
+export interface LoadedConfig {
+  readonly config: Config;
+  /** Undefined where there is no file: everything has its default. */
+  readonly file: string | undefined;
+  /** Which accepted form the file has, for people. */
+  readonly form: string;
+  /** Documents beside the configuration that say nothing to Sluice. */
+  readonly skipped: readonly string[];
+  /** What is written, in Sluice's own form, environment and flags included; what is absent has its default. */
+  readonly written: Written;
+  /** What `lenient` let pass. */
+  readonly warnings: readonly ConfigFault[];
+  /** What an operator should know: what has no effect, what is not safe. */
+  readonly notes: readonly string[];
+}
+
+/**
+ * Loads a configuration; without a path, what the environment and the flags say.
+ *
+ * @throws ConfigError for what is in the file or the environment, all of it; Error where there is nothing to read.
+ */
+export function loadConfig(path: string | undefined, options: LoadOptions = {}): LoadedConfig {
+  return interpret(path === undefined ? undefined : readConfigSource(path), options);
+}
+
+/** The same for a text; `file` is what faults call it. */
+export function parseConfig(text: string, file: string, options: LoadOptions = {}): LoadedConfig {
+  return interpret(parseConfigSource(text, file), options);
+}
+
+function interpret(source: ConfigSource | undefined, options: LoadOptions): LoadedConfig {
+  const { env = {}, flags = {}, lenient = false, refuseEmpty = false } = options;
+  const root = source?.root ?? {};
+  const dialect = dialects.find((candidate) => candidate.recognises(root)) ?? sluice;
+  const environment = readKthenaEnvironment(env);
+  const locate = createLocator(source, dialect, flags, environment.origins);
+
+  const faults: ConfigFault[] = (dialect.check?.(root) ?? []).map((finding) => locate.inFile(finding));
+  if (refuseEmpty && source !== undefined && Object.keys(root).length === 0)
+    faults.push(locate.inFile({ path: [], message: 'is empty' }));
+  const warnings: ConfigFault[] = [];
+  for (const { variable, message } of environment.faults) {
+    (lenient ? warnings : faults).push(fromEnvironment(variable, message));
+  }
+
+  const layers = layered(environment.written, withEmptySections(dialect.toSluice(root), []), flags);
+  const { written, result, ignored } = lenient ? checkLeniently(layers) : check(layers);
+  for (const { issue, of, repairs } of ignored)
+    for (const finding of explain(issue, of))
+      warnings.push(
+        locate.inResult({
+          ...finding,
+          message: `${finding.message}; ${repairs.map((repair) => consequence(finding, repair, dialect)).join(', ')}`,
+        }),
+      );
+  for (const issue of result.error?.issues ?? []) {
+    if (lenient && ignored.some((other) => other.issue === issue)) continue;
+    faults.push(...explain(issue, written).map((finding) => locate.inResult(finding)));
+  }
+  if (!result.success || faults.length > 0) {
+    const name = source?.file ?? 'environment';
+    throw new ConfigError(name, faults.toSorted(byPosition));
+  }
+  return {
+    config: result.data,
+    file: source?.file,
+    form: formOf(source, dialect),
+    skipped: source?.skipped ?? [],
+    written,
+    warnings: warnings.toSorted(byPosition),
+    notes: [...environment.notes, ...authNotes(result.data.auth), ...withoutEffect(result.data)],
+  };
+}
+
+interface Checked {
+  readonly written: Written;
+  readonly result: z.ZodSafeParseResult<Config>;
+  readonly ignored: readonly Ignored[];
+}
+
+/** A fault that was let pass. */
+interface Ignored {
+  readonly issue: z.core.$ZodIssue;
+  /** The configuration that it was found in. */
+  readonly of: Written;
+  readonly repairs: readonly Repair[];
+}
+
+function check(written: Written): Checked {
+  return { written, result: configSchema.safeParse(written), ignored: [] };
+}
+
+/** Does what Kthena would do with each fault, until there is none, or one that Kthena would not ignore. */
+function checkLeniently(layers: Written): Checked {
+  const ignored: Ignored[] = [];
+  let written = layers;
+  for (;;) {
+    const result = configSchema.safeParse(written);
+    if (result.success) return { written, result, ignored };
+    const found = result.error.issues.map((issue) => ({ issue, of: written, repairs: repairOf(issue) }));
+    const repairable = found.filter((each): each is Ignored => each.repairs !== undefined);
+    ignored.push(...repairable);
+    // Repaired beside a fault that stays, the positions of list items would no longer be those of the file.
+    if (repairable.length < found.length) return { written, result, ignored };
+    written = repaired(
+      written,
+      repairable.flatMap(({ repairs }) => repairs),
     );
   }
+}
 
-  const root = toPlain(document, file) ?? {};
-  if (!isMapping(root)) {
-    throw new ConfigError(file, [
-      {
-        file,
-        ...positionOf(document, lines, []),
-        path: '',
-        message: `${shown(root)} is not a mapping of sections`,
-      },
-    ]);
-  }
-  const dialect = dialects.find((candidate) => candidate.recognises(root)) ?? sluice;
-  const written = withEmptySections(dialect.toSluice(root), []);
-  const result = configSchema.safeParse(written);
-  if (result.success) return result.data;
-
-  const faults = result.error.issues
-    .flatMap((issue) => explain(issue, written, dialect))
-    .map(({ path, key, message }): ConfigFault => {
-      const name = pathText(key === undefined ? path : [...path, key]);
-      return { file, ...positionOf(document, lines, path, key), path: name, message };
-    });
-  throw new ConfigError(
-    file,
-    faults.toSorted((a, b) => a.line - b.line || a.column - b.column),
+/** What became of a fault that was let pass: said of the place of the fault, or of the place that was changed. */
+function consequence({ path, key }: Finding, repair: Repair, dialect: Dialect): string {
+  const place = pathText(dialect.toFile(repair.path));
+  const isHere = [path, [...path, key ?? 'name'], path.at(-1) === 'name' ? path.slice(0, -1) : path].some(
+    (here) => pathText(dialect.toFile(here)) === place,
   );
-}
-
-function toPlain(document: Document, file: string): unknown {
-  try {
-    return document.toJS();
-  } catch (cause) {
-    // Aliases that multiply without end.
-    const message = cause instanceof Error ? cause.message : String(cause);
-    throw new ConfigError(file, [{ file, line: 1, column: 1, path: '', message }]);
-  }
-}
-
-function isMapping(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
+  const what = 'value' in repair ? `taken as ${shown(repair.value)}` : 'ignored';
+  return isHere ? what : `${place} is ${what}`;
 }
 
 /** Sections with nothing below them (`limits:`) become empty mappings, which is what they mean. */
-function withEmptySections(value: unknown, path: ConfigPath): unknown {
-  if (Array.isArray(value)) return value.map((item, i) => withEmptySections(item, [...path, i]));
-  if (isMapping(value)) {
-    return Object.fromEntries(
-      Object.entries(value).map(([key, item]) => [key, withEmptySections(item, [...path, key])]),
-    );
+function withEmptySections(value: Written, path: ConfigPath): Written {
+  const filled = (item: unknown, at: ConfigPath): unknown => {
+    if (Array.isArray(item)) return item.map((element, i) => filled(element, [...at, i]));
+    if (isMapping(item)) return withEmptySections(item, at);
+    return item === null && fieldsAt(configSchema, at) !== undefined ? {} : item;
+  };
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, filled(item, [...path, key])]));
+}
+
+function explain(issue: z.core.$ZodIssue, written: Written): Finding[] {
+  if (issue.code !== 'unrecognized_keys') {
+    const key: unknown = issue.code === 'custom' ? issue.params?.['key'] : undefined;
+    return [
+      {
+        path: issue.path,
+        key: typeof key === 'string' ? key : undefined,
+        message: describeIssue(issue, written),
+      },
+    ];
   }
-  return value === null && fieldsAt(configSchema, path) !== undefined ? {} : value;
-}
-
-interface Finding {
-  readonly path: ConfigPath;
-  /** The unknown field at the path that this is about. */
-  readonly key: string | undefined;
-  readonly message: string;
-}
-
-function explain(issue: z.core.$ZodIssue, written: unknown, dialect: Dialect): Finding[] {
-  const path = dialect.toFile(issue.path);
-  if (issue.code !== 'unrecognized_keys')
-    return [{ path, key: undefined, message: describeIssue(issue, written) }];
   const fields = fieldsAt(configSchema, issue.path) ?? [];
-  return issue.keys.map((key) => ({ path, key, message: unknownField(key, fields, path) }));
+  return issue.keys.map((key) => ({ path: issue.path, key, message: unknownField(key, fields) }));
 }
 
-/** Sections that promise something this version does not do. Ignoring them would be a security hole or a surprise. */
-const missingSections: Readonly<Record<string, string>> = {
-  auth: 'this version of Sluice does not check tokens: remove the section, and keep strangers out in front of Envoy',
-  fairness: 'this version of Sluice does not queue requests by user: remove the section',
-  models: 'this version of Sluice has no model aliases or limits: remove the section',
-};
-
-function unknownField(key: string, fields: readonly string[], path: ConfigPath): string {
-  const missing = path.length === 0 && Object.hasOwn(missingSections, key) ? missingSections[key] : undefined;
-  if (missing !== undefined) return missing;
+function unknownField(key: string, fields: readonly string[]): string {
   const hint = didYouMean(key, fields);
   return `there is no field ${shown(key)} here${hint === '' ? `; there are ${fields.join(', ')}` : hint}`;
+}
+
+interface Locator {
+  /** For paths of the file's own form. */
+  inFile(finding: Finding): ConfigFault;
+  /** For paths of Sluice's own form, wherever they were written. */
+  inResult(finding: Finding): ConfigFault;
+}
+
+function createLocator(
+  source: ConfigSource | undefined,
+  dialect: Dialect,
+  flags: Written,
+  variables: ReadonlyMap<string, string>,
+): Locator {
+  const inFile = ({ path, key, message }: Finding): ConfigFault => ({
+    file: source?.file ?? '',
+    ...(source?.position(path, key) ?? { line: 0, column: 0 }),
+    path: pathText(key === undefined ? path : [...path, key]),
+    message,
+  });
+  return {
+    inFile,
+    inResult(finding) {
+      const { path, key } = finding;
+      const whole = key === undefined ? path : [...path, key];
+      if (whole.length > 0 && valueAt(flags, whole) !== undefined)
+        return { file: 'command line', line: 0, column: 0, path: pathText(whole), message: finding.message };
+      const fromFile = { ...finding, path: dialect.toFile(path) };
+      const variable = variables.get(whole.join('.'));
+      if (variable !== undefined && valueAt(source?.root, fromFile.path) === undefined)
+        return fromEnvironment(variable, finding.message);
+      return inFile(fromFile);
+    },
+  };
+}
+
+function fromEnvironment(variable: string, message: string): ConfigFault {
+  return { file: 'environment', line: 0, column: 0, path: variable, message };
+}
+
+function byPosition(a: ConfigFault, b: ConfigFault): number {
+  return a.line - b.line || a.column - b.column;
 }
 
 function pathText(path: ConfigPath): string {
   return path
     .map((step, i) => (typeof step === 'number' ? `[${step}]` : `${i === 0 ? '' : '.'}${String(step)}`))
     .join('');
+}
+
+function formOf(source: ConfigSource | undefined, dialect: Dialect): string {
+  if (source === undefined) return 'no file';
+  return source.form === '' ? dialect.name : `${dialect.name}, ${source.form}`;
+}
+
+/** What this version reads and does not do. */
+function withoutEffect({ fairness }: Config): string[] {
+  return fairness.enabled
+    ? ['fairness.enabled: this version of Sluice has no queue; requests are scheduled as they arrive']
+    : [];
 }

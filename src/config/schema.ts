@@ -1,25 +1,40 @@
 /** The whole configuration form: one file per section. */
 import { z } from 'zod';
+import { atStart } from './restart.ts';
 import { adminSection } from './sections/admin.ts';
+import { authSection } from './sections/auth.ts';
+import { corsSection } from './sections/cors.ts';
 import { discoverySection } from './sections/discovery.ts';
 import { envoySection } from './sections/envoy.ts';
+import { fairnessSection } from './sections/fairness.ts';
 import { limitsSection } from './sections/limits.ts';
 import { logSection } from './sections/log.ts';
+import { modelsSection } from './sections/models.ts';
 import { routesSection } from './sections/routes.ts';
 import { schedulerSection } from './sections/scheduler.ts';
 import { scrapeSection } from './sections/scrape.ts';
+import { sessionsSection } from './sections/sessions.ts';
 import { usageSection } from './sections/usage.ts';
 
 /** The whole configuration: what is written, with defaults where it is not. */
 export const configSchema = z.strictObject({
   scheduler: schedulerSection.prefault({}).describe('How endpoints are chosen.'),
+  auth: authSection
+    .prefault({})
+    .describe('Who may call. Without an issuer everybody may, and needs no token.'),
+  cors: corsSection.prefault({}).describe('Which web pages may call.'),
+  fairness: fairnessSection
+    .prefault({})
+    .describe('Turns between users. Read and checked; this version of Sluice does not act on it yet.'),
   limits: limitsSection.prefault({}).describe('Bounds that protect Sluice itself.'),
   routes: routesSection.prefault({}).describe('Which paths are forwarded.'),
+  models: modelsSection.prefault({}).describe('Names that stand for models.'),
+  sessions: sessionsSection.prefault({}).describe('How requests of one conversation are recognised.'),
   usage: usageSection.prefault({}).describe('How token counts and outcomes are learned.'),
   discovery: discoverySection.prefault({}).describe('Where the endpoints come from.'),
   scrape: scrapeSection.prefault({}).describe('How endpoints are watched.'),
-  envoy: envoySection.prefault({}).describe('The Envoy that Sluice configures.'),
-  admin: adminSection.prefault({}).describe('The admin server: health, metrics, debug pages.'),
+  envoy: atStart(envoySection.prefault({}).describe('The Envoy that Sluice configures.')),
+  admin: atStart(adminSection.prefault({}).describe('The admin server: health, metrics, debug pages.')),
   log: logSection.prefault({}).describe("Sluice's own log."),
 });
 

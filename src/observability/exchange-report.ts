@@ -1,5 +1,6 @@
 /** What is said of an ended exchange: one log line, and the metrics it moves. */
 import { pino, type DestinationStream, type Logger } from 'pino';
+import type { Principal } from '../auth/principal.ts';
 import type { EndpointSnapshot } from '../endpoints/endpoint.ts';
 import type { ExchangeRecord } from '../request/exchange-record.ts';
 import type { Metrics } from './metrics.ts';
@@ -11,25 +12,32 @@ const unknownModel = 'unknown';
  * Makes the function that writes the access-log line of an exchange. The line is put together here instead of by pino:
  * its fields are known, so it costs a third less, and none holds a header that could be a secret.
  */
-export function createExchangeLog(log: Logger): (record: ExchangeRecord) => void {
-  if (!log.isLevelEnabled('info')) return () => undefined;
+export function createExchangeLog(
+  log: Logger,
+  nameOf: (principal: Principal) => string | undefined,
+): (record: ExchangeRecord) => void {
   const stream = (log as Logger & { readonly [pino.symbols.streamSym]: DestinationStream })[
     pino.symbols.streamSym
   ];
-  return (record) => stream.write(exchangeLine(record));
+  return (record) => {
+    if (log.isLevelEnabled('info'))
+      stream.write(exchangeLine(record, record.principal && nameOf(record.principal)));
+  };
 }
 
 /**
  * One line of JSON in pino's form, which the pretty stream reads as well. Joined rather than added up: that makes it one
  * flat string, while sums stay trees that every garbage collection walks until the line is written.
  */
-function exchangeLine(record: ExchangeRecord): string {
+function exchangeLine(record: ExchangeRecord, subject: string | undefined): string {
   const { decision, usage } = record;
   const parts = ['{"level":"info","time":"', new Date().toISOString(), '","exchange":"', record.id, '"'];
   text(parts, ',"requestId":', record.requestId);
   text(parts, ',"method":', record.method);
   text(parts, ',"path":', record.path);
+  text(parts, ',"principal":', subject);
   text(parts, ',"model":', record.model);
+  text(parts, ',"servedModel":', record.servedModel);
   parts.push(record.stream ? ',"stream":true' : ',"stream":false');
   count(parts, ',"status":', record.status);
   parts.push(',"outcome":"', record.outcome, '"');
@@ -72,7 +80,9 @@ function count(parts: string[], name: string, value: number | undefined): void {
 
 /** Moves the metrics of an exchange; the counterpart of `exchangeStarted`. */
 export function countExchange(metrics: Metrics, record: ExchangeRecord, snapshot: EndpointSnapshot): void {
-  const model = metrics.model(record.modelKnown ? record.model! : unknownModel);
+  const model = record.modelKnown
+    ? metrics.model(record.model!, record.servedModel)
+    : metrics.model(unknownModel);
   model.exchangeEnded(record.status, record.reason ?? record.outcome, record.durationMs / 1000);
   if (record.reason !== undefined) metrics.rejected(record.reason);
   if (record.ttftMs !== undefined) model.firstToken(record.ttftMs / 1000);
@@ -102,6 +112,7 @@ function sentence(record: ExchangeRecord): string {
   const { decision, usage } = record;
   const words = [record.method, record.path];
   if (record.model !== undefined) words.push(record.model);
+  if (record.servedModel !== undefined) words.push('as', record.servedModel);
   if (decision !== undefined) {
     words.push(
       'to',

@@ -16,7 +16,8 @@ const scrapeBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 
 
 /**
  * The table: series of endpoints and of the process are in files of their own, since they are read when somebody asks.
- * Labels besides `model` come from closed lists.
+ * Labels besides `model` and `served_model` come from closed lists. `served_model` is there where an alias or a rewrite
+ * makes it another one.
  */
 function createTable(registry: Registry) {
   const registers = [registry];
@@ -31,6 +32,7 @@ function createTable(registry: Registry) {
       'exchanges_total',
       'Ended exchanges, by status and by reason.',
       'model',
+      'served_model',
       'code',
       'reason',
     ),
@@ -39,16 +41,30 @@ function createTable(registry: Registry) {
       'From the head of the request to the end of the exchange.',
       exchangeBuckets,
       'model',
+      'served_model',
     ),
     exchangesActive: gauge('exchanges_active', 'Exchanges that have begun and not ended.'),
-    ttft: histogram('request_ttft_seconds', 'From the decision to the first token.', ttftBuckets, 'model'),
+    ttft: histogram(
+      'request_ttft_seconds',
+      'From the decision to the first token.',
+      ttftBuckets,
+      'model',
+      'served_model',
+    ),
     tokens: counter(
       'tokens_total',
       'Tokens as engines report them: input, cached input, output.',
       'model',
+      'served_model',
       'type',
     ),
-    decisions: counter('decisions_total', 'Scheduling decisions, by what came of them.', 'model', 'result'),
+    decisions: counter(
+      'decisions_total',
+      'Scheduling decisions, by what came of them.',
+      'model',
+      'served_model',
+      'result',
+    ),
     decisionDuration: histogram('decision_duration_seconds', 'Filters, scorers and picker.', decisionBuckets),
     rejections: counter('rejections_total', 'Requests that Sluice refused, by reason.', 'reason'),
     retries: counter('exchange_retries_total', 'Attempts after the first one of an exchange.'),
@@ -61,6 +77,26 @@ function createTable(registry: Registry) {
     ),
     usageSource: counter('usage_source_total', 'Where the token counts of an exchange came from.', 'source'),
     streamsActive: gauge('extproc_streams_active', 'Open ext_proc streams.'),
+    authentications: counter(
+      'authentications_total',
+      'Callers, by what came of asking who they are.',
+      'outcome',
+    ),
+    jwksFetches: counter(
+      'jwks_fetches_total',
+      "Fetches of issuers' keys, by what came of them.",
+      'issuer',
+      'result',
+    ),
+    configReloads: counter('config_reloads_total', 'New configurations, by what came of them.', 'result'),
+    configLastReload: gauge(
+      'config_last_reload_successful',
+      '1 where the newest configuration is in effect, 0 where it was refused.',
+    ),
+    configLoadedAt: gauge(
+      'config_last_reload_success_timestamp_seconds',
+      'When the configuration in effect was read, in seconds since the Unix epoch.',
+    ),
     buildInfo: gauge('build_info', 'Always 1; the version is in the label.', 'version'),
   };
 }
@@ -88,10 +124,11 @@ export interface Metrics {
   readonly contentType: string;
   render(): Promise<string>;
   /**
-   * The series of a model. Give only names that some endpoint serves, and `unknown` for everything else; beyond the cap
-   * all models share `other`. Cheap, but keep the result for the length of an exchange.
+   * The series of a model, or of a model that is served under another name. Give only names that some endpoint serves or
+   * that are configured, and `unknown` for everything else; beyond the cap all models share `other`. Cheap, but keep the
+   * result for the length of an exchange.
    */
-  model(name: string): ModelMetrics;
+  model(name: string, servedName?: string): ModelMetrics;
   /** Every call is followed by exactly one `model(…).exchangeEnded(…)`. */
   exchangeStarted(): void;
   decisionTook(seconds: number): void;
@@ -102,6 +139,11 @@ export interface Metrics {
   scraped(result: string, seconds: number): void;
   accessLogEntry(result: 'matched' | 'unmatched' | 'missed'): void;
   usageFrom(source: string): void;
+  authenticated(outcome: string): void;
+  /** Give only issuers that are configured. */
+  keysFetched(issuer: string, result: string): void;
+  /** The configuration that Sluice starts with counts as applied too. */
+  configReloaded(result: 'applied' | 'refused'): void;
   streamOpened(): void;
   streamClosed(): void;
   /** Reads the plugins' memory from now on, by plugin; a later call replaces an earlier one. */
@@ -128,34 +170,41 @@ export function createMetrics({ store, clock, version, maxModelLabels = 100 }: M
   const stop = registerProcessMetrics(registry, prefix);
   const modelLabel = boundedLabel(maxModelLabels);
   const models = new Map<string, ModelMetrics>();
+  const authentications = new Map<string, Counter.Internal>();
 
-  function modelMetrics(label: string): ModelMetrics {
-    const duration = table.exchangeDuration.labels(label);
-    const ttft = table.ttft.labels(label);
+  function modelMetrics(labels: ModelLabels): ModelMetrics {
+    const duration = table.exchangeDuration.labels(labels);
+    const ttft = table.ttft.labels(labels);
     const tokens = {
-      input: table.tokens.labels(label, 'input'),
-      cached: table.tokens.labels(label, 'cached'),
-      output: table.tokens.labels(label, 'output'),
+      input: table.tokens.labels({ ...labels, type: 'input' }),
+      cached: table.tokens.labels({ ...labels, type: 'cached' }),
+      output: table.tokens.labels({ ...labels, type: 'output' }),
     };
     return {
       exchangeEnded(code, reason, seconds) {
         table.exchangesActive.dec();
-        table.exchanges.inc({ model: label, code, reason });
+        table.exchanges.inc({ ...labels, code, reason });
         duration.observe(seconds);
       },
       firstToken: (seconds) => ttft.observe(seconds),
       tokens: (type, count) => tokens[type].inc(count),
-      decided: (result) => table.decisions.inc({ model: label, result }),
+      decided: (result) => table.decisions.inc({ ...labels, result }),
     };
   }
 
   return {
     contentType: registry.contentType,
     render: () => registry.metrics(),
-    model(name) {
-      const label = modelLabel(name);
+    model(name, servedName) {
+      // The cap counts pairs, and names have no line ends.
+      const pair = servedName === undefined ? name : `${name}\n${servedName}`;
+      const label = modelLabel(pair);
       let found = models.get(label);
-      if (found === undefined) models.set(label, (found = modelMetrics(label)));
+      if (found === undefined) {
+        const renamed = servedName !== undefined && label === pair;
+        found = modelMetrics(renamed ? { model: name, served_model: servedName } : { model: label });
+        models.set(label, found);
+      }
       return found;
     },
     exchangeStarted: () => table.exchangesActive.inc(),
@@ -169,12 +218,26 @@ export function createMetrics({ store, clock, version, maxModelLabels = 100 }: M
     },
     accessLogEntry: (result) => table.accessLogEntries.inc({ result }),
     usageFrom: (source) => table.usageSource.inc({ source }),
+    authenticated(outcome) {
+      let counted = authentications.get(outcome);
+      if (counted === undefined)
+        authentications.set(outcome, (counted = table.authentications.labels(outcome)));
+      counted.inc();
+    },
+    keysFetched: (issuer, result) => table.jwksFetches.inc({ issuer, result }),
+    configReloaded(result) {
+      table.configReloads.inc({ result });
+      table.configLastReload.set(result === 'applied' ? 1 : 0);
+      if (result === 'applied') table.configLoadedAt.set(clock.epochMs() / 1000);
+    },
     streamOpened: () => table.streamsActive.inc(),
     streamClosed: () => table.streamsActive.dec(),
     watchPluginMemory,
     stop,
   };
 }
+
+type ModelLabels = { readonly model: string; readonly served_model?: string };
 
 function registerPluginMemory(registry: Registry): Metrics['watchPluginMemory'] {
   let read: () => Readonly<Record<string, MemoryFigures>> = () => ({});

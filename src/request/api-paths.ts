@@ -1,5 +1,5 @@
 /** Which paths are served, and as what. Any other is refused: engines have operator paths that no client should reach. */
-import { canonicalPath } from './canonical-path.ts';
+import { canonicalPath } from '../lib/canonical-path.ts';
 import type { Api } from './parsed-request.ts';
 
 /** What a path is. The query plays no part in it. */

@@ -1,4 +1,5 @@
 /** All that is known of one exchange when it is over: what the access-log line and the metrics are made of. */
+import type { Principal } from '../auth/principal.ts';
 import type { Decision } from '../scheduling/decision.ts';
 import type { Api } from './parsed-request.ts';
 import type { RejectionReason } from './rejection.ts';
@@ -23,10 +24,14 @@ export interface ExchangeRecord {
   readonly path: string;
   /** Clock milliseconds. */
   readonly startedAtMs: number;
+  /** Who calls; undefined until it is known. */
+  principal: Principal | undefined;
   api: Api | undefined;
   /** As the client asked; undefined until the body was read. */
   model: string | undefined;
-  /** The model is one that some endpoint serves: safe as a metric label. */
+  /** The name that engines are asked for, where an alias or a rewrite makes it another one. */
+  servedModel: string | undefined;
+  /** The model is one that some endpoint serves, or that the configuration renames: safe as a metric label. */
   modelKnown: boolean;
   stream: boolean;
   requestBytes: number;

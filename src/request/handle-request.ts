@@ -1,4 +1,5 @@
 /** The life of a request, from head to settlement. */
+import type { Principal } from '../auth/principal.ts';
 import type { Endpoint, EndpointSnapshot } from '../endpoints/endpoint.ts';
 import { Ticket } from '../fairness/ticket.ts';
 import type { Clock } from '../lib/clock.ts';
@@ -7,13 +8,18 @@ import type { InferenceRequest, Outcome } from '../scheduling/plugin.ts';
 import type { PathMatch } from './api-paths.ts';
 import { ClientGone, type Exchange, type LocalReply } from './exchange.ts';
 import type { ExchangeRecord } from './exchange-record.ts';
+import { identify } from './identify.ts';
 import { parseBody, parseMultipartModel } from './parse-body.ts';
-import type { ParsedBody } from './parsed-request.ts';
+import type { BodyEdit, ModelField, ParsedBody } from './parsed-request.ts';
 import { readHead, strippedHeaders, upstreamHeaders } from './read-head.ts';
 import { Rejection } from './rejection.ts';
 import { internalRejection, rejectionReply } from './rejection-reply.ts';
+import { renameModel, type ModelRenames } from './rename-model.ts';
+import type { RequestSettings } from './request-settings.ts';
 import { resolveModel } from './resolve-model.ts';
-import { watchResponse, type ResponseOutcome, type WatchDeps, type WatchOptions } from './watch-response.ts';
+import { headerSessionKey } from './session-key.ts';
+import { modelEdit } from './splice.ts';
+import { watchResponse, type ResponseOutcome, type WatchDeps } from './watch-response.ts';
 
 /** Picks endpoints for a request and lets plugins learn from it, in one tick. */
 export interface Schedule {
@@ -27,66 +33,86 @@ export interface RequestDeps extends WatchDeps {
   readonly clock: Clock;
   readonly snapshot: () => EndpointSnapshot;
   readonly schedule: Schedule;
-  readonly matchPath: (path: string) => PathMatch;
   /** Answers a path that is ours. */
-  readonly answerLocally: (path: Extract<PathMatch, { kind: 'local' }>) => LocalReply;
+  readonly answerLocally: (
+    path: Extract<PathMatch, { kind: 'local' }>,
+    models: ModelRenames,
+    mayCall: (model: string) => boolean,
+  ) => LocalReply;
   /** Told of each exchange once, when all about it is known. */
   readonly onExchange: (record: ExchangeRecord) => void;
   /** Told of each failure that is a bug or an outage of ours. */
   readonly onFailure: (record: ExchangeRecord, error: unknown) => void;
 }
 
-export interface RequestOptions extends WatchOptions {
-  readonly maxBodyBytes: number;
-  readonly maxBodyDepth: number;
-  /** How many times Envoy may try: a destination is named for each. */
-  readonly maxAttempts: number;
-}
+/** A body as far as it was read: of a form, the model alone. */
+type ReadBody = ModelField & Partial<ParsedBody>;
 
-/** Makes the function that runs one exchange from its head to its end. It never rejects. */
+/**
+ * Makes the function that runs one exchange from its head to its end. It never rejects. `currentSettings` is called once
+ * for each exchange, at its start, and must not throw.
+ */
 export function createRequestHandler(
   deps: RequestDeps,
-  options: RequestOptions,
+  currentSettings: () => RequestSettings,
 ): (exchange: Exchange) => Promise<void> {
   return async function handleRequest(exchange) {
+    const settings = currentSettings();
     const record = newRecord(exchange, deps.clock);
     const ticket = new Ticket();
     let settle: (() => void) | undefined;
     try {
-      // Head. What cannot be served is refused before Envoy buffers a body for it.
-      const match = deps.matchPath(exchange.head.path);
+      // Browsers ask without a token whether they may send one.
+      const preflight = settings.crossOrigin.preflight(exchange.head);
+      if (preflight !== undefined) {
+        answer(exchange, record, preflight);
+        return;
+      }
+
+      // Authenticate. On the head, for every path: Envoy buffers no body for a stranger, who learns nothing of paths.
+      const match = settings.matchPath(exchange.head.path);
       record.api = match.kind === 'inference' ? match.api : undefined;
-      const path = readHead(exchange.head, match, options.maxBodyBytes);
+      const identity = identify(exchange.head, record.path, settings.authenticate);
+      const principal = identity instanceof Promise ? await identity : identity;
+      record.principal = principal;
+
+      // Head. What cannot be served is refused before Envoy buffers a body for it.
+      const path = readHead(exchange.head, match, settings.maxBodyBytes);
       if (path.kind === 'local') {
-        answer(exchange, record, deps.answerLocally(path));
+        const mayCall = (model: string): boolean => settings.mayCall(principal, model);
+        const reply = deps.answerLocally(path, settings.models, mayCall);
+        answer(exchange, record, settings.crossOrigin.readable(reply, exchange.head));
         return;
       }
 
       // Body. Read once; a path that needs no model is routed without it.
       const parsed =
-        path.kind === 'inference' ? await readBody(exchange, path.api, record, deps, options) : undefined;
+        path.kind === 'inference' ? await readBody(exchange, path.api, record, deps, settings) : undefined;
 
-      // Model. From here on one snapshot is worked with.
+      // Model, by the name that the client knows. From here on one snapshot is worked with.
+      if (parsed !== undefined) authorise(principal, parsed.model, settings);
       const snapshot = deps.snapshot();
+      const model = parsed && servedModel(parsed.model, record, settings.models, snapshot);
       const candidates =
-        parsed === undefined ? readyEndpoints(snapshot) : resolveModel(parsed.model, snapshot);
-      record.modelKnown = parsed !== undefined;
+        model === undefined ? readyEndpoints(snapshot) : resolveModel(model, snapshot, parsed?.model);
+      record.modelKnown = model !== undefined;
 
       // Schedule. Pick and reserve are one step: no await until the ticket holds its place.
-      const request = inferenceRequest(exchange, parsed);
+      const request = inferenceRequest(exchange, model, parsed, settings);
       const decision = schedule(request, candidates, record, deps);
       const routedTo = decision.ranked[0];
       ticket.routeTo(routedTo);
       settle = () => deps.schedule.settled(request, routedTo, learned(record, decision, snapshot));
 
       // Route.
-      const watch = watchResponse(exchange, { api: record.api, stream: request.stream }, deps, options);
+      const watch = watchResponse(exchange, { api: record.api, stream: request.stream }, deps, settings);
       exchange.route({
-        destinations: attempts(decision.ranked, options.maxAttempts),
+        destinations: attempts(decision.ranked, settings.maxAttempts),
         model: request.model,
-        edits: [],
-        removeHeaders: strippedHeaders(exchange.head.headers),
+        edits: renaming(parsed, request.model),
+        removeHeaders: strippedHeaders(exchange.head.headers, settings.privateHeaders),
         setHeaders: upstreamHeaders(exchange.head.headers),
+        responseHeaders: settings.crossOrigin.responseHeaders(exchange.head),
       });
 
       // Observe. Load follows who really serves; it is gone when the exchange ends, not when its log entry comes.
@@ -98,7 +124,7 @@ export function createRequestHandler(
       const endedAtMs = deps.clock.nowMs();
       complete(record, await watch.outcome(), endedAtMs);
     } catch (error) {
-      refuse(exchange, record, error, deps);
+      refuse(exchange, record, error, deps, settings);
     } finally {
       // Settle. Once, on every path.
       ticket.settle();
@@ -123,8 +149,10 @@ function newRecord(exchange: Exchange, clock: Clock): ExchangeRecord {
     method: head.method,
     path: query < 0 ? head.path : head.path.slice(0, query),
     startedAtMs: clock.nowMs(),
+    principal: undefined,
     api: undefined,
     model: undefined,
+    servedModel: undefined,
     modelKnown: false,
     stream: false,
     requestBytes: 0,
@@ -143,6 +171,12 @@ function newRecord(exchange: Exchange, clock: Clock): ExchangeRecord {
   };
 }
 
+/** @throws Rejection `forbidden` for a model that is not for this caller. */
+function authorise(principal: Principal, model: string, { mayCall }: RequestSettings): void {
+  if (!mayCall(principal, model))
+    throw new Rejection('forbidden', `You do not have access to the model "${model}".`, { param: 'model' });
+}
+
 function answer(exchange: Exchange, record: ExchangeRecord, reply: LocalReply): void {
   exchange.reply(reply);
   record.outcome = 'local';
@@ -154,23 +188,43 @@ async function readBody(
   api: NonNullable<ExchangeRecord['api']>,
   record: ExchangeRecord,
   deps: RequestDeps,
-  options: RequestOptions,
-): Promise<Pick<ParsedBody, 'model'> & Partial<ParsedBody>> {
-  const body = await exchange.body(options.maxBodyBytes);
+  settings: RequestSettings,
+): Promise<ReadBody> {
+  const body = await exchange.body(settings.maxBodyBytes);
   record.requestBytes = body.length;
   const contentType = exchange.head.headers.get('content-type') ?? '';
-  const parsed: Pick<ParsedBody, 'model'> & Partial<ParsedBody> = contentType.startsWith(
-    'multipart/form-data',
-  )
-    ? { model: parseMultipartModel(body, contentType) }
+  const parsed: ReadBody = contentType.startsWith('multipart/form-data')
+    ? parseMultipartModel(body, contentType)
     : await parseBody(body, api, {
         promptHeadBytes: deps.schedule.promptHeadBytes,
-        maxDepth: options.maxBodyDepth,
+        maxDepth: settings.maxBodyDepth,
       });
   record.model = parsed.model;
   record.stream = parsed.stream ?? false;
   return parsed;
 }
+
+/** The model to ask engines for, noted where it is not the one that the client named. */
+function servedModel(
+  requested: string,
+  record: ExchangeRecord,
+  models: ModelRenames,
+  snapshot: EndpointSnapshot,
+): string {
+  const model = renameModel(requested, models, snapshot);
+  if (model !== requested) {
+    record.servedModel = model;
+    record.modelKnown = true;
+  }
+  return model;
+}
+
+/** What to change in the body so that it names the model that is asked for; nothing where it does already. */
+function renaming(parsed: ModelField | undefined, model: string): readonly BodyEdit[] {
+  return parsed === undefined || parsed.model === model ? noEdits : [modelEdit(parsed, model)];
+}
+
+const noEdits: readonly BodyEdit[] = [];
 
 function readyEndpoints(snapshot: EndpointSnapshot): readonly Endpoint[] {
   const ready = snapshot.endpoints.filter((endpoint) => endpoint.health.kind === 'healthy');
@@ -182,16 +236,18 @@ function readyEndpoints(snapshot: EndpointSnapshot): readonly Endpoint[] {
 
 function inferenceRequest(
   exchange: Exchange,
-  parsed: (Pick<ParsedBody, 'model'> & Partial<ParsedBody>) | undefined,
+  model: string | undefined,
+  parsed: ReadBody | undefined,
+  { sessionHeaders }: RequestSettings,
 ): InferenceRequest {
   return {
     id: exchange.id,
-    model: parsed?.model ?? '',
+    model: model ?? '',
     promptHead: parsed?.promptHead ?? noPrompt,
     promptBytes: parsed?.promptBytes ?? 0,
     stream: parsed?.stream ?? false,
     maxOutputTokens: parsed?.maxOutputTokens,
-    sessionKey: parsed?.sessionKey,
+    sessionKey: headerSessionKey(exchange.head.headers, sessionHeaders) ?? parsed?.sessionKey,
   };
 }
 
@@ -253,7 +309,13 @@ function complete(record: ExchangeRecord, outcome: ResponseOutcome, endedAtMs: n
   record.usageSource = outcome.source;
 }
 
-function refuse(exchange: Exchange, record: ExchangeRecord, error: unknown, deps: RequestDeps): void {
+function refuse(
+  exchange: Exchange,
+  record: ExchangeRecord,
+  error: unknown,
+  deps: RequestDeps,
+  { crossOrigin }: RequestSettings,
+): void {
   if (error instanceof ClientGone) {
     record.outcome = 'aborted';
     return;
@@ -263,7 +325,7 @@ function refuse(exchange: Exchange, record: ExchangeRecord, error: unknown, deps
   record.outcome = 'rejected';
   record.reason = rejection.reason;
   record.status = rejection.status;
-  exchange.reply(rejectionReply(rejection, record.api));
+  exchange.reply(crossOrigin.readable(rejectionReply(rejection, record.api), exchange.head));
 }
 
 function learned(record: ExchangeRecord, decision: Decision, snapshot: EndpointSnapshot): Outcome {

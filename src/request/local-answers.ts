@@ -3,6 +3,7 @@ import type { Endpoint, EndpointSnapshot, ServedModel } from '../endpoints/endpo
 import type { LocalReply } from './exchange.ts';
 import type { PathMatch } from './api-paths.ts';
 import { Rejection } from './rejection.ts';
+import type { ModelRenames } from './rename-model.ts';
 
 export interface LocalAnswersDeps {
   readonly snapshot: () => EndpointSnapshot;
@@ -13,21 +14,37 @@ export interface LocalAnswersDeps {
 
 type LocalPath = Extract<PathMatch, { kind: 'local' }>;
 
-/** Makes the function that answers a local path. It throws a Rejection `model-not-found` for a model nobody serves. */
-export function createLocalAnswers(deps: LocalAnswersDeps): (path: LocalPath) => LocalReply {
-  return (path) => {
+/** A model that clients may ask for by this name: an engine's own, or an alias. */
+interface ListedModel extends ServedModel {
+  /** The model that is served under it. */
+  readonly root: string;
+}
+
+/**
+ * Makes the function that answers a local path. Models that the caller may not call do not exist for it. It throws a
+ * Rejection `model-not-found` for a model nobody serves.
+ */
+export function createLocalAnswers(
+  deps: LocalAnswersDeps,
+): (path: LocalPath, renames: ModelRenames, mayCall: (model: string) => boolean) => LocalReply {
+  return (path, renames, mayCall) => {
     switch (path.name) {
       case 'health':
         return json({ status: 'healthy' });
       case 'version':
         return json({ version: deps.version });
       case 'models':
-        return json({ object: 'list', data: [...servedModels(deps.snapshot()).values()].map(card) });
+        return json({
+          object: 'list',
+          data: [...listedModels(deps.snapshot(), renames).values()]
+            .filter(({ id }) => mayCall(id))
+            .map(card),
+        });
       case 'engines':
         return json(deps.snapshot().endpoints.map(engine));
       case 'model': {
-        const model = servedModels(deps.snapshot()).get(path.modelId);
-        if (model !== undefined) return json(card(model));
+        const model = listedModels(deps.snapshot(), renames).get(path.modelId);
+        if (model !== undefined && mayCall(model.id)) return json(card(model));
         throw new Rejection('model-not-found', `The model "${path.modelId}" does not exist.`, {
           param: 'model',
         });
@@ -45,28 +62,36 @@ export function createLocalAnswers(deps: LocalAnswersDeps): (path: LocalPath) =>
     };
   }
 
-  function card(model: ServedModel): object {
+  function card(model: ListedModel): object {
     return {
       id: model.id,
       object: 'model',
       created: deps.startedAtSeconds,
       owned_by: 'vllm',
-      root: model.id,
+      root: model.root,
       parent: model.parent ?? null,
       max_model_len: model.maxModelLen ?? null,
     };
   }
 }
 
-/** The union over endpoints, adapters included; what an engine says of itself wins over what the operator said. */
-function servedModels(snapshot: EndpointSnapshot): Map<string, ServedModel> {
-  const models = new Map<string, ServedModel>();
+/**
+ * The union over endpoints, adapters included; what an engine says of itself wins over what the operator said. Then the
+ * aliases that would be served.
+ */
+function listedModels(snapshot: EndpointSnapshot, { aliases }: ModelRenames): Map<string, ListedModel> {
+  const models = new Map<string, ListedModel>();
   for (const endpoint of snapshot.endpoints) {
     for (const model of endpoint.listedModels?.values() ?? [])
-      if (!models.has(model.id)) models.set(model.id, model);
+      if (!models.has(model.id)) models.set(model.id, { ...model, root: model.id });
   }
   for (const id of snapshot.models) {
-    if (!models.has(id)) models.set(id, { id, parent: undefined, maxModelLen: undefined });
+    if (!models.has(id)) models.set(id, { id, root: id, parent: undefined, maxModelLen: undefined });
+  }
+  for (const [id, target] of aliases) {
+    const served = models.get(target);
+    if (served !== undefined && !models.has(id))
+      models.set(id, { id, root: target, parent: target, maxModelLen: served.maxModelLen });
   }
   return models;
 }

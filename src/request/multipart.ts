@@ -5,6 +5,7 @@
  * cannot see another model than we do: a second model field, a preamble, folded or repeated headers, escapes in names.
  */
 import { invalidModel, readModelName } from './model-name.ts';
+import type { ModelField } from './parsed-request.ts';
 import { Rejection } from './rejection.ts';
 
 const headerEnd = Buffer.from('\r\n\r\n');
@@ -13,15 +14,15 @@ const maxHeaderBytes = 4096;
 const maxParts = 1000;
 
 /**
- * The value of the form field `model`.
+ * The form field `model`.
  * @throws Rejection `invalid-request` where there is none, or the form is malformed.
  */
-export function parseMultipartModel(body: Buffer, contentType: string): string {
+export function parseMultipartModel(body: Buffer, contentType: string): ModelField {
   const dashBoundary = Buffer.from(`--${boundaryOf(contentType)}`);
   const delimiter = Buffer.concat([Buffer.from('\r\n'), dashBoundary]);
   if (!body.subarray(0, dashBoundary.length).equals(dashBoundary))
     throw malformed('it does not begin with its boundary');
-  let model: string | undefined;
+  let found: ModelField | undefined;
   let position = dashBoundary.length;
   for (let parts = 0; ; parts++) {
     if (body[position] === 0x2d && body[position + 1] === 0x2d) break;
@@ -37,14 +38,15 @@ export function parseMultipartModel(body: Buffer, contentType: string): string {
     const valueEnd = body.indexOf(delimiter, valueStart - 2);
     if (valueEnd < 0) throw malformed('it ends inside a part');
     if (part.name === 'model') {
-      if (model !== undefined) throw invalidModel('the model parameter is given more than once');
+      if (found !== undefined) throw invalidModel('the model parameter is given more than once');
       if (part.isFile) throw invalidModel('the model parameter must be a string');
-      model = readModelName(body.subarray(valueStart, Math.max(valueStart, valueEnd)));
+      const model = readModelName(body.subarray(valueStart, Math.max(valueStart, valueEnd)));
+      found = { model, modelSpan: { start: valueStart, end: valueEnd }, modelForm: 'plain' };
     }
     position = valueEnd + delimiter.length;
   }
-  if (model === undefined) throw invalidModel('you must provide a model parameter');
-  return model;
+  if (found === undefined) throw invalidModel('you must provide a model parameter');
+  return found;
 }
 
 function malformed(what: string): Rejection {

@@ -12,6 +12,7 @@ import { checkModelName, invalidModel, maxModelCharacters, modelTooLong } from '
 import type { Api, BodyEdit, ParsedBody } from './parsed-request.ts';
 import { promptFields, renderPrompt } from './prompt-head.ts';
 import { Rejection } from './rejection.ts';
+import { maxSessionKeyBytes } from './session-key.ts';
 import { Utf8Check } from './utf8.ts';
 
 export interface BodyLimits {
@@ -28,7 +29,6 @@ const firstUnits = 1 << 16;
 const laterUnits = 1 << 15;
 /** Larger bodies are checked for UTF-8 in slices, too. */
 const maxWholeCheckBytes = 1 << 20;
-const maxSessionKeyBytes = 1024;
 
 const wantedFields = wantedKeys([
   ...promptFields,
@@ -98,6 +98,7 @@ function readFields(search: SearchableBytes, scanner: JsonScanner, api: Api, lim
   return {
     model,
     modelSpan,
+    modelForm: 'json-string',
     promptHead: prompt.head,
     promptBytes: prompt.bytes,
     stream,

@@ -10,11 +10,17 @@ export interface BodyEdit {
   readonly text: string;
 }
 
-/** The outcome of one scan over the body. Offsets are byte offsets into it. */
-export interface ParsedBody {
+/** The model as a body names it, and where, so that another name can be put there. Offsets are byte offsets. */
+export interface ModelField {
   readonly model: string;
-  /** Span of the model's JSON string, quotes included, so that it can be spliced. */
+  /** Span of the name as it is written; of a JSON string with its quotes. */
   readonly modelSpan: { readonly start: number; readonly end: number };
+  /** How it is written there. */
+  readonly modelForm: 'json-string' | 'plain';
+}
+
+/** The outcome of one scan over the body. */
+export interface ParsedBody extends ModelField {
   /** See InferenceRequest.promptHead. */
   readonly promptHead: Uint8Array;
   readonly promptBytes: number;
@@ -24,6 +30,6 @@ export interface ParsedBody {
   /** Makes a streamed chat or completion report its usage; undefined where it does so anyway, or has no such option. */
   readonly usageEdit: BodyEdit | undefined;
   readonly maxOutputTokens: number | undefined;
-  /** `user`, `session_id`, `prompt_cache_key` or `metadata.user_id`, the first that is a non-empty string, in that order. */
+  /** From the body alone: `user`, `session_id`, `prompt_cache_key` or `metadata.user_id`, the first that is a non-empty string, in that order. */
   readonly sessionKey: string | undefined;
 }

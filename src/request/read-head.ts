@@ -62,16 +62,17 @@ function requireMethod(method: string, allowed: readonly string[]): void {
 }
 
 /**
- * Control headers as the client sent them: they would choose endpoints or speak for us. The destination header itself is
- * overwritten, so it is not among them.
+ * What an engine must not see: control headers as the client sent them, which would choose endpoints or speak for us, and
+ * private ones, by lower-case name. The destination header itself is overwritten, so it is not among them.
  */
-export function strippedHeaders(headers: Headers): string[] {
+export function strippedHeaders(headers: Headers, privateHeaders: readonly string[]): string[] {
   return headers.names(
     (name) =>
-      name.startsWith('x-') &&
-      (name.startsWith('x-sluice-') ||
-        (name.startsWith('x-gateway-destination-endpoint') && name !== 'x-gateway-destination-endpoint') ||
-        name === 'x-prefiller-host-port'),
+      privateHeaders.includes(name) ||
+      (name.startsWith('x-') &&
+        (name.startsWith('x-sluice-') ||
+          (name.startsWith('x-gateway-destination-endpoint') && name !== 'x-gateway-destination-endpoint') ||
+          name === 'x-prefiller-host-port')),
   );
 }
 

@@ -14,6 +14,7 @@ const reasons = {
   internal: { status: 500, type: 'server_error' },
   'model-unavailable': { status: 503, type: 'overloaded_error' },
   'no-endpoint-eligible': { status: 503, type: 'overloaded_error' },
+  'keys-unavailable': { status: 503, type: 'overloaded_error' },
   'shutting-down': { status: 503, type: 'overloaded_error' },
   'queue-timeout': { status: 504, type: 'timeout_error' },
 } as const;

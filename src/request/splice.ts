@@ -1,5 +1,5 @@
 /** Changes a body in a few places without writing the rest of it anew. */
-import type { BodyEdit, ParsedBody } from './parsed-request.ts';
+import type { BodyEdit, ModelField } from './parsed-request.ts';
 
 /** The body with all edits made, in memory of its own; the body itself where there are none. */
 export function spliceBody(body: Buffer, edits: readonly BodyEdit[]): Buffer {
@@ -25,7 +25,11 @@ export function spliceBody(body: Buffer, edits: readonly BodyEdit[]): Buffer {
   return spliced;
 }
 
-/** The edit that names another model. */
-export function modelEdit(parsed: Pick<ParsedBody, 'modelSpan'>, model: string): BodyEdit {
-  return { start: parsed.modelSpan.start, end: parsed.modelSpan.end, text: JSON.stringify(model) };
+/** The edit that names another model, in the form that the body has for it. */
+export function modelEdit(
+  { modelSpan, modelForm }: Pick<ModelField, 'modelSpan' | 'modelForm'>,
+  model: string,
+): BodyEdit {
+  const text = modelForm === 'json-string' ? JSON.stringify(model) : model;
+  return { start: modelSpan.start, end: modelSpan.end, text };
 }

@@ -26,7 +26,7 @@ export interface WatchDeps {
 }
 
 export interface WatchOptions {
-  readonly mode: UsageMode;
+  readonly usageMode: UsageMode;
   /** Share of streamed exchanges, 0 to 1, whose body is shown all the same: they measure TTFT. */
   readonly sampleRate: number;
 }
@@ -60,12 +60,13 @@ export function watchResponse(
   deps: WatchDeps,
   options: WatchOptions,
 ): ResponseWatch {
-  const trustLog = options.mode === 'access-log' || (options.mode === 'auto' && deps.accessLog.reliable);
-  const sampled = options.mode === 'auto' && request.stream && deps.random() < options.sampleRate;
+  const trustLog =
+    options.usageMode === 'access-log' || (options.usageMode === 'auto' && deps.accessLog.reliable);
+  const sampled = options.usageMode === 'auto' && request.stream && deps.random() < options.sampleRate;
   const api = request.api === 'by-model' ? undefined : request.api;
   const showBody = (response: ResponseHead): boolean =>
-    options.mode === 'streamed' ||
-    (options.mode === 'auto' && (!trustLog || sampled || !readableByEnvoy(response.headers)));
+    options.usageMode === 'streamed' ||
+    (options.usageMode === 'auto' && (!trustLog || sampled || !readableByEnvoy(response.headers)));
   let claim: AccessLogClaim | undefined;
   let head: ResponseHead | undefined;
   let reader: UsageReader | undefined;
@@ -75,7 +76,7 @@ export function watchResponse(
 
   return {
     async head() {
-      if (options.mode !== 'none') claim = deps.accessLog.claim(exchange.id);
+      if (options.usageMode !== 'none') claim = deps.accessLog.claim(exchange.id);
       head = await exchange.responseHead();
       return head;
     },

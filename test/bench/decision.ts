@@ -26,7 +26,7 @@ const conversations = 2000;
 const decisions = 10_000;
 
 function measure(endpoints: number): DecisionFigure {
-  const { scheduler: config } = loadConfig(undefined);
+  const { scheduler: config } = loadConfig(undefined).config;
   const profile = createProfile(config.profile, { clock: systemClock, random: Math.random });
   const decisionLog = createDecisionLog();
   const scheduler = createScheduler({

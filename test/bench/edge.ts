@@ -3,11 +3,11 @@
  * is the one that other endpoint pickers were measured behind, so that figures compare; the shipped one is what
  * `sluice router` runs.
  */
-import { managedBootstrap } from '../../src/app.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { envoyAddress, parseSocketAddress } from '../../src/envoy/address.ts';
 import { envoyBootstrap } from '../../src/envoy/bootstrap.ts';
 import { duration, extension, typed } from '../../src/envoy/bootstrap/typed.ts';
+import { managedBootstrap } from '../../src/router.ts';
 import { idleMetricsPage, modelsPage } from './idle-engines.ts';
 
 /** Addresses of engines: 127.0.1.1, 127.0.1.2, …, all on one port. */
@@ -91,7 +91,7 @@ export function plainEdge(listen: string, engines: readonly string[], extProc: s
 /** What `sluice router` gives its Envoy. */
 export function shippedEdge(listen: string, extProc: string): Bootstrap {
   return parseBootstrap(
-    envoyBootstrap({ ...managedBootstrap(loadConfig(undefined), listen, extProc), admin: noAdmin }),
+    envoyBootstrap({ ...managedBootstrap(loadConfig(undefined).config, listen, extProc), admin: noAdmin }),
   );
 }
 

@@ -16,7 +16,7 @@ function read(...args: readonly string[]) {
     .exitOverride()
     .configureOutput({ writeErr: () => undefined });
   command.parse(args, { from: 'user' });
-  return readAppOptions(command.opts<AppFlags & Record<string, unknown>>());
+  return readAppOptions(command.opts<AppFlags & Record<string, unknown>>(), {}).loaded;
 }
 
 function configFile(yaml: string): string {
@@ -35,17 +35,29 @@ discovery: { static: { backends: [{ url: 'http://10.0.0.9:1', models: [x, y] }] 
 
 describe('readAppOptions()', () => {
   it('has defaults for everything but engines', () => {
-    const { config, backends } = read();
-    expect(backends).toEqual([]);
+    const { config } = read();
+    expect(config.discovery.static.backends).toEqual([]);
     expect(config.admin).toEqual({ host: '127.0.0.1', port: 9090 });
-    expect(config.log).toEqual({ level: 'info', format: 'auto', access: true });
+    expect(config.log).toEqual({
+      level: 'info',
+      format: 'auto',
+      output: 'stdout',
+      access: true,
+      subjects: 'hashed',
+    });
   });
 
   it('reads the file', () => {
-    const { config, backends } = read('--config', configFile(everything));
+    const { config } = read('--config', configFile(everything));
     expect(config.admin).toEqual({ host: '0.0.0.0', port: 1234 });
-    expect(config.log).toEqual({ level: 'warn', format: 'json', access: false });
-    expect(backends).toEqual([{ host: '10.0.0.9', isName: false, port: 1, tls: false, models: ['x', 'y'] }]);
+    expect(config.log).toEqual({
+      level: 'warn',
+      format: 'json',
+      output: 'stdout',
+      access: false,
+      subjects: 'hashed',
+    });
+    expect(config.discovery.static.backends).toEqual([{ url: 'http://10.0.0.9:1', models: ['x', 'y'] }]);
   });
 
   it('lays flags over the file, one by one', () => {
@@ -55,19 +67,29 @@ describe('readAppOptions()', () => {
     expect(read('--config', file, '--log-level', 'debug').config.log).toEqual({
       level: 'debug',
       format: 'json',
+      output: 'stdout',
       access: false,
+      subjects: 'hashed',
     });
     expect(read('--config', file, '--log-format', 'pretty').config.log.format).toBe('pretty');
   });
 
   it('takes engines from flags in place of those of the file', () => {
     const file = configFile(everything);
-    const { backends } = read(
-      ...['--config', file, '--static-backends', 'http://a:1,https://b', '--static-models', 'm,n'],
+    const { config } = read(
+      ...[
+        '--config',
+        file,
+        '--static-backends',
+        'http://a:1,https://b,http://[::1]:2',
+        '--static-models',
+        'm,n,m',
+      ],
     );
-    expect(backends).toEqual([
-      { host: 'a', isName: true, port: 1, tls: false, models: ['m'] },
-      { host: 'b', isName: true, port: 443, tls: true, models: ['n'] },
+    expect(config.discovery.static.backends).toEqual([
+      { url: 'http://a:1', models: ['m'] },
+      { url: 'https://b:443', models: ['n'] },
+      { url: 'http://[::1]:2', models: ['m'] },
     ]);
   });
 

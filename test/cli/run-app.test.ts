@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import type { App } from '../../src/app.ts';
 import { runApp } from '../../src/cli/run-app.ts';
+import { testConfig } from '../support/configuration.ts';
 
 /** Lets everything run that waits for nothing but its turn. */
 function settle(): Promise<void> {
@@ -14,6 +15,10 @@ function fakeApp() {
   const app: App = {
     grpcPort: 1,
     adminUrl: '',
+    config: () => testConfig([]).config,
+    async reload() {
+      calls.push('reload');
+    },
     ready: async () => undefined,
     drain() {
       calls.push('drain');
@@ -27,12 +32,12 @@ function fakeApp() {
 }
 
 let listening: readonly number[];
-const listeners = () => ['SIGINT', 'SIGTERM'].map((name) => process.listenerCount(name));
+const listeners = () => ['SIGINT', 'SIGTERM', 'SIGHUP'].map((name) => process.listenerCount(name));
 beforeEach(() => {
   listening = listeners();
 });
 afterEach(() => {
-  process.removeAllListeners('SIGINT').removeAllListeners('SIGTERM');
+  process.removeAllListeners('SIGINT').removeAllListeners('SIGTERM').removeAllListeners('SIGHUP');
 });
 
 describe('runApp()', () => {
@@ -51,6 +56,19 @@ describe('runApp()', () => {
     drained();
     await done;
     expect(calls).toEqual(['drain', 'stop']);
+  });
+
+  it('reads the configuration again at SIGHUP, as often as told', async () => {
+    const { app, calls, drained } = fakeApp();
+    const done = runApp(async () => app);
+    await settle();
+    process.emit('SIGHUP');
+    process.emit('SIGHUP');
+    expect(calls).toEqual(['reload', 'reload']);
+    process.emit('SIGTERM');
+    await settle();
+    drained();
+    await done;
   });
 
   it('waits no longer at a second signal', async () => {

@@ -18,8 +18,10 @@ function aRecord(known: Partial<ExchangeRecord> = {}): ExchangeRecord {
     method: 'POST',
     path: '/v1/completions',
     startedAtMs: 1000,
+    principal: undefined,
     api: undefined,
     model: undefined,
+    servedModel: undefined,
     modelKnown: false,
     stream: false,
     requestBytes: 0,
@@ -42,6 +44,7 @@ function aRecord(known: Partial<ExchangeRecord> = {}): ExchangeRecord {
 /** An exchange with everything there is to know. */
 const complete = aRecord({
   requestId: 'r-1',
+  principal: { kind: 'anonymous', id: 'ada', groups: [], tier: undefined },
   api: 'completions',
   model: 'm',
   modelKnown: true,
@@ -73,7 +76,10 @@ const complete = aRecord({
 function logged(records: readonly ExchangeRecord[], options: Partial<LoggerOptions> = {}): string[] {
   const lines: string[] = [];
   const destination = { write: (line: string) => void lines.push(line) };
-  const log = createExchangeLog(createLogger({ level: 'info', format: 'json', destination, ...options }));
+  const log = createExchangeLog(
+    createLogger({ level: 'info', format: 'json', destination, ...options }),
+    ({ id }) => `<${id}>`,
+  );
   for (const record of records) log(record);
   return lines;
 }
@@ -89,6 +95,7 @@ describe('createExchangeLog()', () => {
       requestId: 'r-1',
       method: 'POST',
       path: '/v1/completions',
+      principal: '<ada>',
       model: 'm',
       stream: true,
       status: 200,

@@ -5,13 +5,15 @@ import { Headers } from '../../src/lib/headers.ts';
 import type { AccessLogEntry } from '../../src/request/access-log.ts';
 import { createPathMatcher } from '../../src/request/api-paths.ts';
 import type { ExchangeRecord } from '../../src/request/exchange-record.ts';
-import { createRequestHandler, type RequestOptions } from '../../src/request/handle-request.ts';
+import { createRequestHandler } from '../../src/request/handle-request.ts';
 import { Rejection } from '../../src/request/rejection.ts';
+import type { RequestSettings } from '../../src/request/request-settings.ts';
 import type { Decision, NoneEligible } from '../../src/scheduling/decision.ts';
 import type { InferenceRequest, Outcome } from '../../src/scheduling/plugin.ts';
 import { anEndpoint } from '../support/endpoints.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { aHead, FakeExchange } from '../support/fake-exchange.ts';
+import { someSettings } from '../support/request-settings.ts';
 
 /** An endpoint that keeps every value its in flight ever had. */
 function countedEndpoint(slot: number): Endpoint & { readonly history: readonly number[] } {
@@ -51,9 +53,9 @@ const nobody =
 
 /** The main path with everything around it under the test's control. */
 function setUp(
-  known: Partial<RequestOptions> & { readonly schedule?: Scheduling; readonly settledThrows?: Error } = {},
+  known: Partial<RequestSettings> & { readonly schedule?: Scheduling; readonly settledThrows?: Error } = {},
 ) {
-  const { schedule = firstCandidates, settledThrows, ...options } = known;
+  const { schedule = firstCandidates, settledThrows, ...configured } = known;
   const clock = new FakeClock();
   const [a, b] = [countedEndpoint(0), countedEndpoint(1)];
   let snapshot: EndpointSnapshot = {
@@ -62,6 +64,8 @@ function setUp(
     readyByModel: new Map([['m', [a, b]]]),
     models: new Set(['m', 'sleeping']),
   };
+  let settings = someSettings(configured);
+  let timesConfigured = 0;
   const records: ExchangeRecord[] = [];
   const failures: unknown[] = [];
   const settled: { request: InferenceRequest; routedTo: Endpoint; outcome: Outcome }[] = [];
@@ -91,15 +95,22 @@ function setUp(
           if (settledThrows !== undefined) throw settledThrows;
         },
       },
-      matchPath: createPathMatcher(['/metrics']),
-      answerLocally(path) {
+      answerLocally(path, models) {
         if (path.name === 'model') throw new Rejection('model-not-found', 'no such model');
-        return { status: 200, headers: {}, body: path.name, details: 'd' };
+        return {
+          status: 200,
+          headers: {},
+          body: `${path.name} ${[...models.aliases.keys()].join()}`.trim(),
+          details: 'd',
+        };
       },
       onExchange: (record) => records.push(record),
       onFailure: (_, error) => failures.push(error),
     },
-    { maxBodyBytes: 1000, maxBodyDepth: 10, maxAttempts: 3, mode: 'none', sampleRate: 0, ...options },
+    () => {
+      timesConfigured++;
+      return settings;
+    },
   );
   return {
     clock,
@@ -112,6 +123,8 @@ function setUp(
     requests,
     entries,
     publish: (changes: Partial<EndpointSnapshot>) => void (snapshot = { ...snapshot, ...changes }),
+    configure: (changes: Partial<RequestSettings>) => void (settings = { ...settings, ...changes }),
+    timesConfigured: () => timesConfigured,
     inFlight: () => [a.inFlight, b.inFlight],
   };
 }
@@ -264,7 +277,7 @@ describe('handleRequest() on the way to an engine', () => {
   });
 
   it('gives the place back at the end of the exchange, and reports when the log entry came', async () => {
-    const { clock, handle, records, entries, settled, inFlight } = setUp({ mode: 'access-log' });
+    const { clock, handle, records, entries, settled, inFlight } = setUp({ usageMode: 'access-log' });
     const exchange = new FakeExchange();
     const done = handle(exchange);
     exchange.sendBody(chat);
@@ -308,7 +321,7 @@ describe('handleRequest() on the way to an engine', () => {
   });
 
   it('measures the first token from the head of the request', async () => {
-    const { clock, handle, records, settled } = setUp({ mode: 'streamed' });
+    const { clock, handle, records, settled } = setUp({ usageMode: 'streamed' });
     clock.advance(1000);
     const exchange = new FakeExchange();
     const done = handle(exchange);
@@ -356,6 +369,172 @@ describe('handleRequest() on the way to an engine', () => {
     form.close();
     await done;
     expect(records[0]).toMatchObject({ api: 'by-model', model: 'm', stream: false });
+  });
+});
+
+describe('handleRequest() with a model that is renamed', () => {
+  const models = {
+    aliases: new Map([
+      ['gpt', 'm'],
+      ['sleeper', 'sleeping'],
+      ['lost', 'gone'],
+    ]),
+    rewrites: new Map([['old', 'm']]),
+  };
+
+  it.each([['gpt'], ['old']])('asks engines for the target of "%s", and says both names', async (name) => {
+    const { a, b, handle, records, requests } = setUp({ models });
+    const exchange = new FakeExchange();
+    const done = handle(exchange);
+    exchange.sendBody(` {"stream":true, "model" : ${JSON.stringify(name)},"messages":[ ] }`);
+    await settle();
+    expect(exchange.sentOn).toBe(' {"stream":true, "model" : "m","messages":[ ] }');
+    expect(exchange.routes).toEqual([
+      expect.objectContaining({ model: 'm', destinations: [a.id, b.id, a.id] }),
+    ]);
+    expect(requests).toEqual([expect.objectContaining({ model: 'm' })]);
+    exchange.close();
+    await done;
+    expect(records).toEqual([expect.objectContaining({ model: name, servedModel: 'm', modelKnown: true })]);
+  });
+
+  it('leaves a body alone that names the model itself', async () => {
+    const { handle, records } = setUp({ models });
+    const exchange = new FakeExchange();
+    const done = handle(exchange);
+    exchange.sendBody(chat);
+    await settle();
+    expect(exchange.routes[0]?.edits).toEqual([]);
+    exchange.close();
+    await done;
+    expect(records[0]).toMatchObject({ model: 'm', servedModel: undefined });
+  });
+
+  it('leaves an alias to the engine that serves a model of that name, but not a rewrite', async () => {
+    const { a, b, handle, requests, publish } = setUp({ models });
+    publish({
+      models: new Set(['m', 'gpt', 'old']),
+      readyByModel: new Map([
+        ['m', [a]],
+        ['gpt', [b]],
+        ['old', [b]],
+      ]),
+    });
+    const exchanges = ['gpt', 'old'].map((model) => {
+      const exchange = new FakeExchange(aHead(), model);
+      exchange.sendBody({ model });
+      return exchange;
+    });
+    const done = exchanges.map(handle);
+    await settle();
+    expect(requests.map(({ model }) => model)).toEqual(['gpt', 'm']);
+    expect(exchanges.map(({ routes }) => routes[0]?.destinations[0])).toEqual([b.id, a.id]);
+    for (const exchange of exchanges) exchange.close();
+    await Promise.all(done);
+  });
+
+  it('renames it in a form', async () => {
+    const { handle } = setUp({ models });
+    const form = new FakeExchange(
+      aHead({
+        path: '/v1/audio/transcriptions',
+        headers: Headers.of({ 'content-type': 'multipart/form-data; boundary=b' }),
+      }),
+    );
+    const body = (model: string) =>
+      `--b\r\nContent-Disposition: form-data; name="model"\r\n\r\n${model}\r\n--b--\r\n`;
+    const done = handle(form);
+    form.sendBody(body('gpt'));
+    await settle();
+    expect(form.sentOn).toBe(body('m'));
+    form.close();
+    await done;
+  });
+
+  it.each([
+    ['lost', 'gone', 404, 'model-not-found'],
+    ['sleeper', 'sleeping', 503, 'model-unavailable'],
+  ])('refuses "%s" whose target cannot serve, by both names', async (name, target, status, reason) => {
+    const { handle, records } = setUp({ models });
+    const exchange = new FakeExchange();
+    exchange.sendBody({ ...chat, model: name });
+    await handle(exchange);
+    expect(exchange.replies.map((reply) => reply.status)).toEqual([status]);
+    expect(exchange.replies[0]!.body).toContain(`The model \\"${name}\\" (served as \\"${target}\\")`);
+    expect(records).toEqual([
+      expect.objectContaining({ model: name, servedModel: target, modelKnown: true, status, reason }),
+    ]);
+  });
+});
+
+describe('handleRequest() with settings that change', () => {
+  it('takes them once, at the start, and keeps them to the end', async () => {
+    const { a, b, handle, records, timesConfigured, configure } = setUp({
+      usageMode: 'streamed',
+      maxAttempts: 1,
+      models: { aliases: new Map([['gpt', 'm']]), rewrites: new Map() },
+      sessionHeaders: ['x-session'],
+    });
+    const exchange = new FakeExchange(aHead({ fields: { 'x-session': 's', 'x-other': 'o' } }));
+    const done = handle(exchange);
+    configure({
+      matchPath: createPathMatcher(),
+      maxBodyBytes: 1,
+      maxBodyDepth: 1,
+      maxAttempts: 2,
+      usageMode: 'none',
+      models: { aliases: new Map(), rewrites: new Map([['gpt', 'gone']]) },
+      sessionHeaders: ['x-other'],
+    });
+    exchange.sendBody({ ...chat, model: 'gpt' });
+    await settle();
+    expect(exchange.routes.map(({ destinations }) => destinations)).toEqual([[a.id]]);
+    exchange.respond({ servedBy: b.id });
+    await settle();
+    exchange.pass('data: [DONE]\n\n');
+    exchange.close(true);
+    await done;
+    expect(records).toEqual([expect.objectContaining({ outcome: 'completed', servedModel: 'm' })]);
+    expect(timesConfigured()).toBe(1);
+  });
+
+  it('uses what is configured now for the next exchange', async () => {
+    const { handle, configure, records } = setUp();
+    const get = async (path: string): Promise<FakeExchange> => {
+      const exchange = new FakeExchange(aHead({ method: 'GET', path, hasBody: false }));
+      const done = handle(exchange);
+      await settle();
+      exchange.close();
+      await done;
+      return exchange;
+    };
+    expect((await get('/extra')).replies[0]?.status).toBe(404);
+    expect((await get('/health')).replies[0]?.body).toBe('health');
+    configure({
+      matchPath: createPathMatcher(['/extra']),
+      models: { aliases: new Map([['gpt', 'm']]), rewrites: new Map() },
+    });
+    expect((await get('/extra')).routes).toHaveLength(1);
+    expect((await get('/health')).replies[0]?.body).toBe('health gpt');
+    expect(records).toHaveLength(4);
+  });
+});
+
+describe('handleRequest() and the session', () => {
+  it.each<[string, Record<string, string>, object, string | undefined]>([
+    ['the first header', { 'x-a': 'a', 'x-b': 'b' }, { user: 'u' }, 'a'],
+    ['the first header that is not empty', { 'x-a': ' ', 'x-b': 'b' }, { user: 'u' }, 'b'],
+    ['the body where no header is', { 'x-c': 'c' }, { user: 'u' }, 'u'],
+    ['nothing where nothing is', {}, {}, undefined],
+  ])('takes it from %s', async (_, fields, more, expected) => {
+    const { handle, requests } = setUp({ sessionHeaders: ['x-a', 'x-b'] });
+    const exchange = new FakeExchange(aHead({ fields }));
+    const done = handle(exchange);
+    exchange.sendBody({ ...chat, ...more });
+    await settle();
+    exchange.close();
+    await done;
+    expect(requests.map(({ sessionKey }) => sessionKey)).toEqual([expected]);
   });
 });
 
@@ -497,7 +676,7 @@ describe('handleRequest() when the client leaves', () => {
   });
 
   it('in the middle of the response', async () => {
-    const { a, b, handle, records, settled } = setUp({ mode: 'streamed' });
+    const { a, b, handle, records, settled } = setUp({ usageMode: 'streamed' });
     const exchange = new FakeExchange();
     exchange.sendBody(chat);
     const done = handle(exchange);
@@ -577,10 +756,10 @@ describe('handleRequest() whatever happens', () => {
         fc.array(step, { maxLength: 30 }),
         fc.constantFrom('auto', 'access-log', 'streamed', 'none'),
         fc.boolean(),
-        async (plans, steps, mode, settledThrows) => {
+        async (plans, steps, usageMode, settledThrows) => {
           let chosen = 0;
           const rig = setUp({
-            mode,
+            usageMode,
             ...(settledThrows && { settledThrows: new Error('learning') }),
             schedule(request, candidates) {
               const { decision } = plans[Number(request.id)]!;

@@ -2,6 +2,7 @@ import { beforeEach, describe, expect, it } from '@jest/globals';
 import { createEndpointStore, type EndpointStore } from '../../src/endpoints/endpoint-store.ts';
 import { createPathMatcher } from '../../src/request/api-paths.ts';
 import { createLocalAnswers } from '../../src/request/local-answers.ts';
+import { noRenames, type ModelRenames } from '../../src/request/rename-model.ts';
 import { anEndpoint } from '../support/endpoints.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 
@@ -11,7 +12,11 @@ beforeEach(() => {
 });
 
 /** The JSON that a path is answered with, as a client reads it. */
-function get(path: string): unknown {
+function get(
+  path: string,
+  renames: ModelRenames = noRenames,
+  mayCall: (model: string) => boolean = () => true,
+): unknown {
   const match = createPathMatcher()(path);
   if (match.kind !== 'local') throw new Error(`${path} is not ours`);
   const answer = createLocalAnswers({
@@ -19,7 +24,7 @@ function get(path: string): unknown {
     version: '1.2.3',
     startedAtSeconds: 1000,
   });
-  const { status, headers, body, details } = answer(match);
+  const { status, headers, body, details } = answer(match, renames, mayCall);
   expect([status, headers, details]).toEqual([200, { 'content-type': 'application/json' }, 'sluice_local']);
   return JSON.parse(body);
 }
@@ -76,6 +81,45 @@ describe('createLocalAnswers()', () => {
         message: 'The model "gone" does not exist.',
       }),
     );
+  });
+
+  const aliases = (...pairs: [string, string][]): ModelRenames => ({
+    aliases: new Map(pairs),
+    rewrites: new Map(),
+  });
+
+  it('lists aliases after the models, as cards of their targets', () => {
+    twoEngines();
+    const renames = aliases(['gpt', 'base'], ['tuned', 'org/adapter']);
+    const gpt = card('gpt', { root: 'base', parent: 'base', max_model_len: 4096 });
+    const tuned = card('tuned', { root: 'org/adapter', parent: 'org/adapter' });
+    expect(get('/v1/models', renames)).toEqual({
+      object: 'list',
+      data: [
+        card('base', { max_model_len: 4096 }),
+        card('org/adapter', { parent: 'base' }),
+        card('other'),
+        gpt,
+        tuned,
+      ],
+    });
+    expect(get('/v1/models/gpt', renames)).toEqual(gpt);
+    expect(get('/v1/models/tuned', renames)).toEqual(tuned);
+  });
+
+  it("shows an engine's own model under an alias of that name", () => {
+    twoEngines();
+    expect(get('/v1/models/other', aliases(['other', 'base']))).toEqual(card('other'));
+  });
+
+  it('does not list an alias of what nobody serves, nor a rewrite', () => {
+    twoEngines();
+    const renames = { ...aliases(['lost', 'gone']), rewrites: new Map([['old', 'base']]) };
+    expect(get('/v1/models', renames)).toEqual(get('/v1/models'));
+    for (const name of ['lost', 'old'])
+      expect(() => get(`/v1/models/${name}`, renames)).toThrow(
+        expect.objectContaining({ reason: 'model-not-found' }),
+      );
   });
 
   it('lists engines with the models of operator and engine together', () => {

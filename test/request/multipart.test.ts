@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { parseMultipartModel } from '../../src/request/multipart.ts';
 import { Rejection } from '../../src/request/rejection.ts';
+import { modelEdit, spliceBody } from '../../src/request/splice.ts';
 
 const contentType = 'multipart/form-data; boundary=XyZ';
 
@@ -13,7 +14,7 @@ const model = part('name="model"', 'whisper');
 const end = '--XyZ--\r\n';
 
 function parse(body: string, type = contentType): string {
-  return parseMultipartModel(Buffer.from(body, 'latin1'), type);
+  return parseMultipartModel(Buffer.from(body, 'latin1'), type).model;
 }
 
 describe('parseMultipartModel()', () => {
@@ -42,8 +43,21 @@ describe('parseMultipartModel()', () => {
   });
 
   it('reads UTF-8', () => {
-    expect(parseMultipartModel(Buffer.from(part('name="model"', 'modèle') + end), contentType)).toBe(
-      'modèle',
+    const body = Buffer.from(part('name="model"', 'modèle') + end);
+    expect(parseMultipartModel(body, contentType).model).toBe('modèle');
+  });
+
+  it.each([
+    ['first', model + file + end],
+    ['last', file + model + end],
+    ['unquoted', part('name=model', 'whisper') + end],
+  ])('says where the model is so that another can be put there: %s', (_case, text) => {
+    const body = Buffer.from(text, 'latin1');
+    const found = parseMultipartModel(body, contentType);
+    const spliced = spliceBody(body, [modelEdit(found, 'modèle "große"')]);
+    expect(parseMultipartModel(spliced, contentType).model).toBe('modèle "große"');
+    expect(spliceBody(spliced, [modelEdit(parseMultipartModel(spliced, contentType), 'whisper')])).toEqual(
+      body,
     );
   });
 

@@ -99,12 +99,13 @@ describe('strippedHeaders()', () => {
       'sluice-x': '',
       authorization: 'Bearer t',
     });
-    expect(strippedHeaders(headers)).toEqual([
+    expect(strippedHeaders(headers, ['authorization', 'x-api-key'])).toEqual([
       'x-sluice-user',
       'x-sluice-',
       'x-gateway-destination-endpoint-subset',
       'x-gateway-destination-endpoint-served',
       'x-prefiller-host-port',
+      'authorization',
     ]);
   });
 });

@@ -68,6 +68,23 @@ describe('resolveModel()', () => {
     expect(() => resolveModel('x', store.snapshot)).toThrow(notFound);
   });
 
+  it('says both names where the client used another', () => {
+    const { store } = storeOf(['x']);
+    expect(() => resolveModel('x', store.snapshot, 'gpt')).toThrow(
+      expect.objectContaining({
+        reason: 'model-unavailable',
+        message: 'The model "gpt" (served as "x") is temporarily unavailable. Please try again later.',
+      }),
+    );
+    store.setTargets([]);
+    expect(() => resolveModel('x', store.snapshot, 'gpt')).toThrow(
+      expect.objectContaining({
+        reason: 'model-not-found',
+        message: 'The model "gpt" (served as "x") does not exist. Available models are listed at /v1/models.',
+      }),
+    );
+  });
+
   it('says not found where there are no endpoints at all', () => {
     expect(() => resolveModel('x', storeOf().store.snapshot)).toThrow(notFound);
   });

@@ -78,4 +78,27 @@ describe('modelEdit()', () => {
       '{"stream_options":{"include_usage":true},"stream":true,"model":"the \\"real\\" one"}',
     );
   });
+
+  it('puts any name there so that JSON parsers read it, and changes nothing else', async () => {
+    const around = fc.string({ unit: 'grapheme' });
+    // Halves of surrogate pairs, control characters and line separators included.
+    const name = fc.string({ unit: fc.integer({ max: 0xffff }).map((unit) => String.fromCharCode(unit)) });
+    await fc.assert(
+      fc.asyncProperty(around, name, fc.nat(4), async (text, target, space) => {
+        const fields = { before: text, model: 'alias', after: { model: text } };
+        const body = Buffer.from(JSON.stringify(fields, undefined, space));
+        const parsed = await parseBody(body, 'by-model', { promptHeadBytes: 0, maxDepth: 8 });
+        const spliced = spliceBody(body, [modelEdit(parsed, target)]);
+        expect(spliced).toEqual(Buffer.from(JSON.stringify({ ...fields, model: target }, undefined, space)));
+      }),
+    );
+  });
+
+  it('writes a plain name as it is', () => {
+    expect(modelEdit({ modelSpan: { start: 2, end: 4 }, modelForm: 'plain' }, 'the "real" one')).toEqual({
+      start: 2,
+      end: 4,
+      text: 'the "real" one',
+    });
+  });
 });

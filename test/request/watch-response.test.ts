@@ -57,7 +57,7 @@ class FakeAccessLog implements AccessLog {
 }
 
 interface Situation {
-  readonly mode?: UsageMode;
+  readonly usageMode?: UsageMode;
   readonly reliable?: boolean;
   readonly sampleRate?: number;
   readonly random?: () => number;
@@ -67,7 +67,13 @@ interface Situation {
 }
 
 function begin(situation: Situation) {
-  const { mode = 'auto', reliable = true, sampleRate = 0, random = () => 0.5, stream = true } = situation;
+  const {
+    usageMode = 'auto',
+    reliable = true,
+    sampleRate = 0,
+    random = () => 0.5,
+    stream = true,
+  } = situation;
   const clock = new FakeClock();
   const exchange = new FakeExchange(aHead({ hasBody: false }));
   const accessLog = new FakeAccessLog(reliable, 'entry' in situation ? situation.entry : anEntry());
@@ -76,7 +82,7 @@ function begin(situation: Situation) {
     exchange,
     { api: 'api' in situation ? situation.api : 'chat', stream },
     { clock, accessLog, random },
-    { mode, sampleRate },
+    { usageMode, sampleRate },
   );
   return { clock, exchange, accessLog, watch };
 }
@@ -120,15 +126,15 @@ describe('watchResponse() looks at the body, or at the access log', () => {
     ],
     ['auto, log not reliable, an allowed path', { reliable: false, api: undefined }, json, false, 'none'],
     ['auto, log reliable, an API without usage', { api: 'by-model' }, json, false, 'access-log'],
-    ['access-log', { mode: 'access-log' }, events, false, 'access-log'],
-    ['access-log, none seen yet', { mode: 'access-log', reliable: false }, events, false, 'access-log'],
-    ['access-log, JSON of unknown length', { mode: 'access-log' }, json, false, 'access-log'],
-    ['access-log, sampled', { mode: 'access-log', sampleRate: 1 }, events, false, 'access-log'],
-    ['streamed', { mode: 'streamed' }, events, true, 'streamed'],
-    ['streamed, short JSON', { mode: 'streamed', stream: false }, shortJson, true, 'streamed'],
-    ['streamed, an API without usage', { mode: 'streamed', api: 'by-model' }, json, false, 'none'],
-    ['none', { mode: 'none' }, events, false, 'none'],
-    ['none, sampled', { mode: 'none', sampleRate: 1 }, events, false, 'none'],
+    ['access-log', { usageMode: 'access-log' }, events, false, 'access-log'],
+    ['access-log, none seen yet', { usageMode: 'access-log', reliable: false }, events, false, 'access-log'],
+    ['access-log, JSON of unknown length', { usageMode: 'access-log' }, json, false, 'access-log'],
+    ['access-log, sampled', { usageMode: 'access-log', sampleRate: 1 }, events, false, 'access-log'],
+    ['streamed', { usageMode: 'streamed' }, events, true, 'streamed'],
+    ['streamed, short JSON', { usageMode: 'streamed', stream: false }, shortJson, true, 'streamed'],
+    ['streamed, an API without usage', { usageMode: 'streamed', api: 'by-model' }, json, false, 'none'],
+    ['none', { usageMode: 'none' }, events, false, 'none'],
+    ['none, sampled', { usageMode: 'none', sampleRate: 1 }, events, false, 'none'],
     [
       'a body that cannot be read',
       { sampleRate: 1 },
@@ -156,8 +162,8 @@ describe('watchResponse() looks at the body, or at the access log', () => {
   it.each<[string, Situation, readonly string[]]>([
     ['asks where the log is trusted', {}, ['claim exchange-1', 'entry']],
     ['gives up where it is not', { reliable: false }, ['claim exchange-1', 'abandon']],
-    ['gives up where bodies tell', { mode: 'streamed' }, ['claim exchange-1', 'abandon']],
-    ['does not claim where nothing is wanted', { mode: 'none' }, []],
+    ['gives up where bodies tell', { usageMode: 'streamed' }, ['claim exchange-1', 'abandon']],
+    ['does not claim where nothing is wanted', { usageMode: 'none' }, []],
   ])('%s', async (_, situation, asked) => {
     const { exchange, accessLog, watch } = begin(situation);
     exchange.respond();
@@ -197,12 +203,18 @@ describe('watchResponse() tells how it ended', () => {
       'completed',
     ],
     ['no entry came', { entry: undefined }, undefined, '', 'unknown'],
-    ['the body was whole', { mode: 'streamed' }, true, 'data: {}\n\n', 'completed'],
-    ['the body stopped short', { mode: 'streamed' }, false, 'data: {}\n\n', 'aborted'],
-    ['[DONE] came, then the client closed', { mode: 'streamed' }, false, 'data: [DONE]\n\n', 'completed'],
+    ['the body was whole', { usageMode: 'streamed' }, true, 'data: {}\n\n', 'completed'],
+    ['the body stopped short', { usageMode: 'streamed' }, false, 'data: {}\n\n', 'aborted'],
+    [
+      '[DONE] came, then the client closed',
+      { usageMode: 'streamed' },
+      false,
+      'data: [DONE]\n\n',
+      'completed',
+    ],
     [
       'usage came in the body, then the client closed',
-      { mode: 'streamed' },
+      { usageMode: 'streamed' },
       false,
       streamedBody,
       'completed',
@@ -214,7 +226,7 @@ describe('watchResponse() tells how it ended', () => {
       'data: {}\n\n',
       'failed',
     ],
-    ['nobody looked', { mode: 'none' }, undefined, '', 'unknown'],
+    ['nobody looked', { usageMode: 'none' }, undefined, '', 'unknown'],
   ];
 
   it.each(cases)('%s', async (_, situation, bodyComplete, body, kind) => {
@@ -249,14 +261,14 @@ describe('watchResponse() tells how it ended', () => {
   });
 
   it('has the status of the head where no log says what the client saw, 0 where there was no head', async () => {
-    const answered = begin({ mode: 'none' });
+    const answered = begin({ usageMode: 'none' });
     answered.exchange.respond({ status: 404 });
     await answered.watch.head();
     answered.exchange.close();
     await answered.watch.ended();
     expect((await answered.watch.outcome()).status).toBe(404);
 
-    const left = begin({ mode: 'none' });
+    const left = begin({ usageMode: 'none' });
     left.exchange.close();
     expect(await left.watch.head()).toBeUndefined();
     await left.watch.ended();
@@ -275,7 +287,7 @@ describe('watchResponse() tells how it ended', () => {
   });
 
   it('counts bytes where it sees them, else as the log does', async () => {
-    const seen = begin({ mode: 'streamed' });
+    const seen = begin({ usageMode: 'streamed' });
     seen.exchange.respond();
     await seen.watch.head();
     const ended = seen.watch.ended();
@@ -294,7 +306,7 @@ describe('watchResponse() tells how it ended', () => {
   });
 
   it('notes the time of the first token, not of the first bytes or the last', async () => {
-    const { clock, exchange, watch } = begin({ mode: 'streamed' });
+    const { clock, exchange, watch } = begin({ usageMode: 'streamed' });
     exchange.respond();
     await watch.head();
     const ended = watch.ended();

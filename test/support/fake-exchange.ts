@@ -11,15 +11,24 @@ import {
   type Route,
 } from '../../src/request/exchange.ts';
 import { Rejection } from '../../src/request/rejection.ts';
+import { spliceBody } from '../../src/request/splice.ts';
+
+/** What a test says of a head; `metadata` by namespace. */
+export interface KnownHead extends Partial<Omit<RequestHead, 'metadata'>> {
+  readonly fields?: Record<string, string>;
+  readonly metadata?: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+}
 
 /** A POST with a JSON body to come, unless said otherwise. */
-export function aHead(known: Partial<RequestHead> & { fields?: Record<string, string> } = {}): RequestHead {
-  const { fields = {}, ...head } = known;
+export function aHead(known: KnownHead = {}): RequestHead {
+  const { fields = {}, metadata = {}, ...head } = known;
   return {
     method: 'POST',
     path: '/v1/chat/completions',
     headers: Headers.of({ 'content-type': 'application/json', ...fields }),
     hasBody: true,
+    clientAddress: undefined,
+    metadata: (namespace) => metadata[namespace],
     ...head,
   };
 }
@@ -79,6 +88,12 @@ export class FakeExchange implements Exchange {
 
   get decided(): boolean {
     return this.replies.length + this.routes.length > 0;
+  }
+
+  /** The body as the engine gets it; undefined before it is routed. */
+  get sentOn(): string | undefined {
+    const [route] = this.routes;
+    return route && this.#body && spliceBody(this.#body, route.edits).toString();
   }
 
   /** How far the main path has come: the names of the calls so far. */

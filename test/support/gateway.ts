@@ -2,9 +2,8 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { managedBootstrap, startRouter, startServe, type App } from '../../src/app.ts';
-import { parseConfig } from '../../src/config/load.ts';
-import { parseBackends } from '../../src/discovery/static.ts';
+import { startServe, type App } from '../../src/app.ts';
+import { loadConfig, type LoadedConfig } from '../../src/config/load.ts';
 import {
   startSimulatedEngine,
   type SimulatedEngine,
@@ -14,8 +13,10 @@ import { parseSocketAddress } from '../../src/envoy/address.ts';
 import { envoyBootstrap, type BootstrapOptions } from '../../src/envoy/bootstrap.ts';
 import { createEnvoySupervisor, type EnvoySupervisor } from '../../src/envoy/supervisor.ts';
 import { parseEnvoyVersion } from '../../src/envoy/version.ts';
+import { managedBootstrap, startRouter } from '../../src/router.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import { createLogger } from '../../src/observability/log.ts';
+import { testConfig, testFlags } from './configuration.ts';
 import { envoyBinary } from './envoy.ts';
 import { freePort } from './free-port.ts';
 
@@ -40,6 +41,8 @@ export interface GatewayOptions {
   readonly backends?: readonly string[];
   /** Sluice's configuration, as YAML; the admin port and the log are the test's. */
   readonly config?: string;
+  /** A file or folder in place of it, which is watched. */
+  readonly configFile?: string;
   /** Which Envoy; default the managed one. */
   readonly envoyVersion?: string;
   /**
@@ -109,13 +112,16 @@ async function start(
   cleanUp: (() => Promise<unknown>)[],
 ): Promise<Gateway> {
   const log = collectLines();
-  const config = parseConfig(options.config ?? '', 'test.yaml');
+  const urls = [...(options.backends ?? []), ...engines.map((engine) => engine.url)];
+  const { configFile } = options;
+  const load = (refuseEmpty: boolean): LoadedConfig =>
+    configFile === undefined
+      ? testConfig(urls, options.config)
+      : loadConfig(configFile, { flags: testFlags(urls), refuseEmpty });
   const appOptions = {
-    config: { ...config, admin: { host: '127.0.0.1', port: 0 } },
-    backends: parseBackends(
-      [...(options.backends ?? []), ...engines.map((engine) => engine.url)].join(','),
-      undefined,
-    ),
+    loaded: load(false),
+    reload: () => load(true),
+    source: configFile,
     log: createLogger({ level: 'debug', format: 'json', destination: log.destination }),
   };
   const port = await freePort();
@@ -141,7 +147,7 @@ async function start(
         bootstrap: (admin) =>
           edit(
             envoyBootstrap({
-              ...managedBootstrap(appOptions.config, listen, grpcListen),
+              ...managedBootstrap(appOptions.loaded.config, listen, grpcListen),
               ...version,
               ...options.bootstrap,
               admin,

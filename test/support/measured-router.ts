@@ -1,8 +1,7 @@
 /** `sluice router` in a process of its own that says, when asked, how much heap is left after a garbage collection. */
-import { startRouter } from '../../src/app.ts';
-import { parseConfig } from '../../src/config/load.ts';
-import { parseBackends } from '../../src/discovery/static.ts';
 import { createLogger } from '../../src/observability/log.ts';
+import { startRouter } from '../../src/router.ts';
+import { testConfig } from './configuration.ts';
 
 /** What the process tells its parent. */
 export type Report =
@@ -11,10 +10,8 @@ export type Report =
   | { readonly kind: 'heap'; readonly heapUsed: number };
 
 const [listen = '', backends = '', envoyBin = ''] = process.argv.slice(2);
-const config = parseConfig('usage: { accessLogTimeout: 500ms }', 'test.yaml');
 const app = await startRouter({
-  config: { ...config, admin: { host: '127.0.0.1', port: 0 } },
-  backends: parseBackends(backends, undefined),
+  loaded: testConfig(backends.split(','), 'usage: { accessLogTimeout: 500ms }'),
   listen,
   envoyBin,
   log: createLogger({ level: 'info', format: 'json', destination: { write: () => undefined } }),

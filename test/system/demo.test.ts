@@ -1,4 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
+import { readFile, writeFile } from 'node:fs/promises';
 import { chatBody } from '../support/chat.ts';
 import { descendants, isAlive, startChild } from '../support/child.ts';
 import { eventually } from '../support/eventually.ts';
@@ -6,7 +7,7 @@ import { freePort } from '../support/free-port.ts';
 import { send } from '../support/http-client.ts';
 
 describe('npm run demo', () => {
-  it('says what to try, serves it, shows the decision, and is gone after Ctrl-C', async () => {
+  it('says what to try, serves it, shows the decision, follows its file, and is gone after Ctrl-C', async () => {
     const port = await freePort();
     const demo = startChild('npm', ['run', '--silent', 'demo', '--', '--port', String(port)]);
     let started: number[] = [];
@@ -29,6 +30,13 @@ describe('npm run demo', () => {
         /POST \/v1\/chat\/completions demo \S+ 127\.0\.0\.1:\d+ of 3 \(score \d\.\d\d\) 200 completed/;
       await demo.line(decision);
       await eventually(() => demo.lines.filter((line) => decision.test(line)).length >= 3);
+
+      const file = /Edit (\S+) and save it/.exec(demo.lines.join('\n'))?.[1] ?? '';
+      const example = await readFile(file, 'utf8');
+      await writeFile(file, example.replace(/( +- name: prefix-cache[^\n]*\n +weight:) 1/, '$1 100'));
+      await demo.line(/The new configuration is in effect/);
+      await send(port, { body: body(false) });
+      await demo.line(/demo \S+ 127\.0\.0\.1:\d+ of 3 \(score \d\d+\.\d\d\) 200 completed/);
 
       demo.interrupt();
       await demo.exited;

@@ -4,7 +4,6 @@ import { existsSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { managedBootstrap } from '../../src/app.ts';
 import { parseConfig } from '../../src/config/load.ts';
 import { startSimulatedEngine, type SimulatedEngine } from '../../src/engine-sim/server.ts';
 import { parseSocketAddress } from '../../src/envoy/address.ts';
@@ -12,6 +11,7 @@ import { envoyBootstrap } from '../../src/envoy/bootstrap.ts';
 import { createEnvoySupervisor, type EnvoySupervisor } from '../../src/envoy/supervisor.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import { createLogger } from '../../src/observability/log.ts';
+import { managedBootstrap } from '../../src/router.ts';
 import { chat, chatBody } from '../support/chat.ts';
 import { startSluice, type Child } from '../support/child.ts';
 import { envoyBinary } from '../support/envoy.ts';
@@ -45,7 +45,7 @@ beforeAll(async () => {
       concurrency: 1,
       bootstrap: (admin) =>
         envoyBootstrap({
-          ...managedBootstrap(parseConfig('', 'test.yaml'), listen, `unix:${socket}`),
+          ...managedBootstrap(parseConfig('', 'test.yaml').config, listen, `unix:${socket}`),
           admin,
         }),
     },

@@ -3,7 +3,7 @@ import type { Dialect } from './dialect.ts';
 
 /** Taken as it is. */
 export const sluice: Dialect = {
-  name: 'sluice',
+  name: 'Sluice configuration',
   recognises: () => true,
   toSluice: (root) => root,
   toFile: (path) => path,

@@ -1,15 +1,11 @@
 /** The `routes` section. */
 import { z } from 'zod';
+import { canonicalPath } from '../../lib/canonical-path.ts';
+import { shown } from '../describe-issue.ts';
 
-const allowedPath = z
-  .string()
-  .refine(
-    (path) => /^\/[^*?#\s]*$/.test(path.endsWith('/*') ? path.slice(0, -1) : path) && !hasDotSegment(path),
-    {
-      error: ({ input }) =>
-        `${JSON.stringify(input)} is not a path to allow: write an absolute path, or a prefix that ends in "/*"`,
-    },
-  );
+const allowedPath = z.string().refine((path) => faultOf(path) === undefined, {
+  error: ({ input }) => faultOf(String(input)),
+});
 
 /** Which paths are forwarded. */
 export const routesSection = z.strictObject({
@@ -21,6 +17,13 @@ export const routesSection = z.strictObject({
     ),
 });
 
-function hasDotSegment(path: string): boolean {
-  return path.split('/').some((segment) => segment === '.' || segment === '..') || path.includes('//');
+/** Requests are compared in their canonical spelling: what is written otherwise would never match. */
+function faultOf(written: string): string | undefined {
+  const wildcard = written.endsWith('/*') ? '/*' : '';
+  const path = wildcard === '' ? written : written.slice(0, -2) || '/';
+  const canonical = /[*?#\s]/.test(path) ? undefined : canonicalPath(path);
+  if (canonical === undefined)
+    return `${shown(written)} is not a path to allow: write an absolute path, or a prefix that ends in "/*"`;
+  if (canonical === path) return undefined;
+  return `${shown(written)} would never match: write ${shown(canonical.replace(/\/$/, '') + wildcard || '/')}`;
 }

@@ -2,10 +2,12 @@
 import { z } from 'zod';
 import type { PluginDefinition } from '../../scheduling/plugin.ts';
 import type { PluginConfig, ProfileConfig } from '../../scheduling/profile.ts';
-import { createRegistry } from '../../scheduling/registry.ts';
-import { describeIssue, didYouMean, shown } from '../describe-issue.ts';
-
-const registry = createRegistry();
+import { notInRange, shown } from '../describe-issue.ts';
+import { addRepairs, withRepairs, type IssueParams } from '../lenient.ts';
+import { isMapping } from '../written.ts';
+import { argFaults, paramsOf, withDefaults } from './plugin-args.ts';
+import { listFaults } from './plugin-lists.ts';
+import { pluginName, registry, typeOf } from './plugin-names.ts';
 
 /** What runs where a list is not given. */
 const defaultFilters = ['least-request'];
@@ -14,45 +16,42 @@ const defaultScorers = ['least-request', 'kv-cache', 'least-latency', 'prefix-ca
   weight: 1,
 }));
 
-type Kind = PluginDefinition['kind'];
-
-const weight = z.number().min(0).describe('How much the score counts: 0 or more.');
+const weight = withRepairs(
+  z
+    .number({
+      error: ({ input }) =>
+        input === undefined ? 'is missing: write a number of 0 or more' : notInRange(input, { least: 0 }),
+    })
+    .min(0),
+  // What Kthena cannot read as a whole number keeps it from starting.
+  (input) =>
+    input === undefined || input === null || (Number.isInteger(input) && Number(input) < 0)
+      ? [{ up: 0, value: 0 }]
+      : undefined,
+).describe('How much the score counts: 0 or more.');
 
 const pluginConfig = z
   .strictObject({
-    name: z
-      .string()
-      .refine((name) => registry.named(name).length > 0, { error: ({ input }) => noSuch('plugin', input) })
-      .describe('The plugin.'),
+    name: pluginName(undefined, { skips: 1 }).describe('The plugin.'),
     args: z
       .record(z.string(), z.unknown())
       .nullish()
       .describe('Its parameters; their names are matched without regard to case.'),
   })
-  .transform(({ name, args }, context) => {
-    const { params, faults } = readArgs(name, args ?? {});
-    for (const { path, message } of faults)
-      context.addIssue({ code: 'custom', path: ['args', ...path], message });
-    return { type: registry.named(name)[0]?.type ?? name, params };
-  });
+  .superRefine(checkArgs, { when: () => true });
 
 /** The section with its faults found, and turned into a profile. */
 export const schedulerSection = z
   .strictObject({
-    pluginConfig: z
-      .array(pluginConfig)
-      .default([])
-      .describe('Parameters of plugins, wherever these are used.'),
+    pluginConfig: list(pluginConfig).default([]).describe('Parameters of plugins, wherever these are used.'),
     plugins: z
       .strictObject({
         Filter: z
           .strictObject({
-            enabled: z
-              .array(pluginName('filter'))
+            enabled: list(pluginName('filter', { skips: 0 }))
               .default(defaultFilters)
               .describe('Filters in the order in which they run, instead of the default list.'),
-            disabled: z
-              .array(pluginName('filter'))
+            disabled: list(pluginName('filter', { skips: 0 }))
               .default([])
               .describe('Filters that do not run even if they are enabled.'),
           })
@@ -60,16 +59,10 @@ export const schedulerSection = z
           .describe('Who can serve a request at all.'),
         Score: z
           .strictObject({
-            enabled: z
-              .array(z.strictObject({ name: pluginName('scorer'), weight }))
+            enabled: list(enabledScorer())
               .default(defaultScorers)
               .describe('Scorers and their weights, instead of the default list.'),
-            disabled: z
-              .array(
-                z.union([pluginName('scorer'), disabledScorer()], {
-                  error: 'is neither a name nor a mapping with a name',
-                }),
-              )
+            disabled: list(z.union([pluginName('scorer', { skips: 0 }), disabledScorer()]))
               .default([])
               .describe(
                 'Scorers that do not run even if they are enabled, each as a name or as a mapping with a name.',
@@ -87,141 +80,85 @@ export const schedulerSection = z
       .default(3)
       .describe('How many endpoints a decision names: one to go to, the others to fail over to.'),
   })
-  .transform(({ pluginConfig: configured, plugins: { Filter, Score }, maxEndpoints }, context) => {
-    const fault = (message: string, ...path: PropertyKey[]) =>
-      context.addIssue({ code: 'custom', path, message });
-    const paramsOf = new Map<string, PluginConfig['params']>();
-    configured.forEach(({ type, params }, i) => {
-      if (paramsOf.has(type)) fault(`${shown(type)} is configured twice`, 'pluginConfig', i, 'name');
-      paramsOf.set(type, params);
-    });
-
-    const twice = (types: readonly string[], ...path: readonly PropertyKey[]) => {
-      types.forEach((type, i) => {
-        if (types.indexOf(type) < i) fault(`${shown(type)} is listed twice`, ...path, i);
-      });
-    };
-    const filters = Filter.enabled.map((name) => typeOf('filter', name));
-    twice(filters, 'plugins', 'Filter', 'enabled');
-    const scorers = Score.enabled.map(({ name, weight }) => ({ type: typeOf('scorer', name), weight }));
-    twice(
-      scorers.map(({ type }) => type),
-      'plugins',
-      'Score',
-      'enabled',
+  .superRefine(
+    (section, context) => {
+      for (const { path, message, repairs } of listFaults(section)) {
+        const params: IssueParams = { repairs };
+        context.addIssue({ code: 'custom', path: [...path], message, params });
+      }
+    },
+    // Also where something else is wrong: whoever corrects a file wants to know all of it.
+    { when: () => true },
+  )
+  .transform(({ pluginConfig: configured, plugins: { Filter, Score }, maxEndpoints }) => {
+    const params = new Map(
+      configured.map(({ name, args }) => [typeOf(undefined, name), paramsOf(name, args ?? {})]),
     );
-
+    const plugin = (definition: PluginDefinition): PluginConfig => ({
+      type: definition.type,
+      params: withDefaults(definition, params.get(definition.type)),
+    });
     const noFilters = Filter.disabled.map((name) => typeOf('filter', name));
-    const noScorers = Score.disabled.map((entry) =>
-      typeOf('scorer', typeof entry === 'string' ? entry : entry.name),
+    const noScorers = Score.disabled.map((item) =>
+      typeOf('scorer', typeof item === 'string' ? item : item.name),
     );
-    const usedScorers = scorers.filter(({ type }) => !noScorers.includes(type));
-    if (usedScorers.length === 0) {
-      fault(
-        'leaves no scorer: enable at least one',
-        'plugins',
-        'Score',
-        ...(scorers.length === 0 ? ['enabled'] : ['disabled']),
-      );
-    }
-    for (const { type } of usedScorers) {
-      if (usedScorers.length === 1 || registry.find('scorer', type)?.exclusive !== true) continue;
-      const at = scorers.findIndex((scorer) => scorer.type === type);
-      fault(`${shown(type)} must be the only scorer`, 'plugins', 'Score', 'enabled', at, 'name');
-    }
-
-    const plugin = (kind: Kind, type: string): PluginConfig => ({
-      type,
-      params: withDefaults(kind, type, paramsOf.get(type)),
-    });
     const profile: ProfileConfig = {
-      filters: filters.filter((type) => !noFilters.includes(type)).map((type) => plugin('filter', type)),
-      scorers: usedScorers.map(({ type, weight }) => ({ ...plugin('scorer', type), weight })),
-      picker: plugin('picker', 'max-score'),
+      filters: Filter.enabled
+        .map((name) => found('filter', name))
+        .filter(({ type }) => !noFilters.includes(type))
+        .map(plugin),
+      scorers: Score.enabled
+        .map(({ name, weight }) => ({ ...plugin(found('scorer', name)), weight }))
+        .filter(({ type }) => !noScorers.includes(type)),
+      picker: plugin(found('picker', 'max-score')),
     };
     return { profile, maxEndpoints };
   });
 
-/** A name of one kind of plugin, with a hint where it is of another kind or mistyped. */
-function pluginName(kind: 'filter' | 'scorer') {
-  return z.string().refine((name) => registry.find(kind, name) !== undefined, {
-    error: ({ input }) => {
-      const other = typeof input === 'string' ? registry.named(input)[0] : undefined;
-      if (other === undefined) return noSuch(kind, input);
-      return `${shown(input)} is a ${other.kind}, not a ${kind}`;
+/** A list; one without anything below it could mean none as well as the default. */
+function list<Item extends z.ZodType>(item: Item) {
+  return withRepairs(
+    z.array(item, {
+      error: ({ input }) =>
+        input === null ? 'has nothing below it: write [] for none, or remove it for the default' : undefined,
+    }),
+    (input) => (input === null ? [{ up: 0, value: [] }] : undefined),
+  );
+}
+
+function enabledScorer() {
+  return z.strictObject(
+    { name: pluginName('scorer', { skips: 1, runs: true }), weight },
+    {
+      error: ({ code, input }) =>
+        code === 'invalid_type' && typeof input === 'string'
+          ? `${shown(input)} has no weight: write { name: ${input}, weight: 1 }`
+          : undefined,
     },
-  });
+  );
 }
 
 function disabledScorer() {
-  return z.strictObject({ name: pluginName('scorer'), weight: weight.optional() });
+  return z.strictObject({ name: pluginName('scorer', { skips: 1 }), weight: weight.optional() });
 }
 
-function noSuch(kind: Kind | 'plugin', name: unknown): string {
-  const names = registry.names(kind === 'plugin' ? undefined : kind);
-  const hint = didYouMean(name, names);
-  return `there is no ${kind} ${shown(name)}${hint === '' ? `; there are ${names.join(', ')}` : hint}`;
-}
-
-function typeOf(kind: Kind, name: string): string {
-  return registry.find(kind, name)?.type ?? name;
-}
-
-interface ArgFault {
-  readonly path: readonly PropertyKey[];
-  readonly message: string;
-}
-
-/** Checks arguments against all plugins of that name and gives them the spelling of their parameters. */
-function readArgs(
-  name: string,
-  args: Readonly<Record<string, unknown>>,
-): { params: PluginConfig['params']; faults: ArgFault[] } {
-  const definitions = registry.named(name);
-  const parameters = [...new Set(definitions.flatMap(parametersOf))];
-  const params: Record<string, unknown> = {};
-  const writtenAs = new Map<string, string>();
-  const faults: ArgFault[] = [];
-  for (const [key, value] of Object.entries(args)) {
-    const parameter = parameters.find((candidate) => candidate.toLowerCase() === key.toLowerCase());
-    if (parameter === undefined) {
-      faults.push({
-        path: [key],
-        message: `${shown(name)} has no parameter ${shown(key)}${didYouMean(key, parameters)}`,
-      });
-    } else if (Object.hasOwn(params, parameter)) {
-      faults.push({ path: [key], message: `the parameter ${shown(parameter)} is given twice` });
-    } else {
-      params[parameter] = value;
-      writtenAs.set(parameter, key);
-    }
+function checkArgs(entry: unknown, context: z.core.$RefinementCtx): void {
+  if (!isMapping(entry)) return;
+  const { name, args } = entry;
+  if (typeof name !== 'string' || typeOf(undefined, name) === undefined) return;
+  if (isMapping(args)) {
+    for (const { path, message, params } of argFaults(name, args))
+      context.addIssue({ code: 'custom', path: ['args', ...path], message, params });
+    return;
   }
-  for (const definition of definitions) {
-    const own = ownParams(definition, params);
-    for (const issue of definition.params.safeParse(own).error?.issues ?? []) {
-      const [parameter, ...rest] = issue.path;
-      const path = [writtenAs.get(String(parameter)) ?? String(parameter), ...rest];
-      const message = describeIssue(issue, own);
-      if (!faults.some((known) => known.message === message && known.path[0] === path[0]))
-        faults.push({ path, message });
-    }
-  }
-  return { params, faults };
+  // Kthena takes the defaults, except of the one plugin whose arguments must be right.
+  if (typeOf(undefined, name) === 'least-latency') return;
+  addRepairs(context.issues, ['args'], () => [{ up: 0 }]);
 }
 
-/** The parameters of one plugin, complete: what is not configured has its default. */
-function withDefaults(kind: Kind, type: string, params: PluginConfig['params'] = {}): PluginConfig['params'] {
-  const definition = registry.find(kind, type);
-  if (definition === undefined) return params;
-  const complete = definition.params.safeParse(ownParams(definition, params)).data;
-  return typeof complete === 'object' && complete !== null ? { ...complete } : params;
-}
-
-function ownParams(definition: PluginDefinition, params: PluginConfig['params']): Record<string, unknown> {
-  const own = parametersOf(definition);
-  return Object.fromEntries(Object.entries(params).filter(([parameter]) => own.includes(parameter)));
-}
-
-function parametersOf({ params }: PluginDefinition): string[] {
-  return params instanceof z.ZodObject ? Object.keys(params.shape) : [];
+/** Names are checked before. */
+function found(kind: PluginDefinition['kind'], name: string): PluginDefinition {
+  const definition = registry.find(kind, name);
+  if (definition === undefined) throw new Error(`Cannot find the ${kind} "${name}"`);
+  return definition;
 }

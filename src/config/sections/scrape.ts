@@ -7,7 +7,11 @@ export const scrapeSection = z
   .strictObject({
     interval: duration().default(1000).describe('How often the metrics of each endpoint are read.'),
     timeout: duration().default(3000).describe('How long one reading may take.'),
-    staleAfter: duration().default(5000).describe('Age at which scraped values are no longer believed.'),
+    staleAfter: duration()
+      .optional()
+      .describe(
+        'Age at which scraped values are no longer believed. Default: 5s, or three intervals where that is longer.',
+      ),
     modelsInterval: duration().default(10_000).describe('How often each endpoint is asked for its models.'),
     unhealthyAfter: z
       .int()
@@ -15,14 +19,14 @@ export const scrapeSection = z
       .default(3)
       .describe('Failed readings in a row after which an endpoint is unhealthy.'),
   })
-  .refine(({ interval, staleAfter }) => staleAfter > interval, {
+  .refine(({ interval, staleAfter }) => staleAfter === undefined || staleAfter > interval, {
     path: ['staleAfter'],
     error: 'staleAfter must be longer than interval, or every value is stale before the next one comes',
   })
   .transform(({ interval, timeout, staleAfter, modelsInterval, unhealthyAfter }) => ({
     intervalMs: interval,
     timeoutMs: timeout,
-    staleAfterMs: staleAfter,
+    staleAfterMs: staleAfter ?? Math.max(5000, 3 * interval),
     modelsIntervalMs: modelsInterval,
     unhealthyAfter,
   }));

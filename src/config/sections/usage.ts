@@ -1,5 +1,6 @@
 /** The `usage` section. */
 import { z } from 'zod';
+import { atStart } from '../restart.ts';
 import { duration } from '../units.ts';
 
 /** How token counts and outcomes are learned. */
@@ -17,8 +18,10 @@ export const usageSection = z
       .max(1)
       .default(0.01)
       .describe('Share of exchanges whose response is streamed through to measure TTFT and TPOT.'),
-    accessLogTimeout: duration()
-      .default(2000)
-      .describe("How long the end of an exchange waits for Envoy's access log entry for it."),
+    accessLogTimeout: atStart(
+      duration()
+        .default(2000)
+        .describe("How long the end of an exchange waits for Envoy's access log entry for it."),
+    ),
   })
   .transform(({ accessLogTimeout, ...rest }) => ({ ...rest, accessLogTimeoutMs: accessLogTimeout }));

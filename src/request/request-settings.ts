@@ -1,0 +1,28 @@
+/** What the configuration says of requests: one immutable object for one state of it. */
+import type { MayCall } from '../auth/model-access.ts';
+import type { PathMatch } from './api-paths.ts';
+import type { CrossOrigin } from './cross-origin.ts';
+import type { Authenticate } from './identify.ts';
+import type { ModelRenames } from './rename-model.ts';
+import type { WatchOptions } from './watch-response.ts';
+
+/** An exchange takes one of these at its start and works with it to its end, whatever is configured meanwhile. */
+export interface RequestSettings extends WatchOptions {
+  readonly matchPath: (path: string) => PathMatch;
+  readonly authenticate: Authenticate;
+  readonly mayCall: MayCall;
+  /** Headers that engines do not see, in lower case: those that tokens come in. */
+  readonly privateHeaders: readonly string[];
+  readonly crossOrigin: CrossOrigin;
+  readonly maxBodyBytes: number;
+  /** Deepest nesting of a JSON body. */
+  readonly maxBodyDepth: number;
+  /** How many times Envoy may try: a destination is named for each. */
+  readonly maxAttempts: number;
+  readonly models: ModelRenames;
+  /**
+   * Headers that name the session, in lower case: the first that is not empty does, and only where none is, a field of
+   * the body.
+   */
+  readonly sessionHeaders: readonly string[];
+}

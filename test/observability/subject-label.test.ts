@@ -1,0 +1,42 @@
+import { describe, expect, it } from '@jest/globals';
+import { anonymous, type Principal } from '../../src/auth/principal.ts';
+import { createSubjectLabel } from '../../src/observability/subject-label.ts';
+
+const user = (subject: string, issuer = 'https://issuer.example'): Principal => ({
+  kind: 'user',
+  id: `user:${JSON.stringify([issuer, subject])}`,
+  issuer,
+  subject,
+  groups: [],
+  tier: undefined,
+  claims: {},
+});
+
+describe('createSubjectLabel()', () => {
+  it('names the same caller by the same word, and others by others', () => {
+    const label = createSubjectLabel({ subjects: 'hashed' });
+    expect(label(user('ada'))).toMatch(/^[\w-]{12}$/);
+    expect(label(user('ada'))).toBe(label(user('ada')));
+    expect(label(user('ada'))).not.toBe(label(user('bob')));
+    expect(label(user('ada'))).not.toBe(label(user('ada', 'https://other.example')));
+  });
+
+  it('agrees with another process only where both have the secret', () => {
+    const [one, other] = [
+      createSubjectLabel({ subjects: 'hashed' }),
+      createSubjectLabel({ subjects: 'hashed' }),
+    ];
+    expect(one(user('ada'))).not.toBe(other(user('ada')));
+    const shared = { subjects: 'hashed', subjectSecret: 's' } as const;
+    expect(createSubjectLabel(shared)(user('ada'))).toBe(createSubjectLabel(shared)(user('ada')));
+  });
+
+  it('names subjects, or nobody, where it is asked to', () => {
+    expect(createSubjectLabel({ subjects: 'plain' })(user('ada'))).toBe('ada');
+    expect(createSubjectLabel({ subjects: 'none' })(user('ada'))).toBeUndefined();
+  });
+
+  it.each(['hashed', 'plain', 'none'] as const)('has no name for what everybody is, with %s', (subjects) => {
+    expect(createSubjectLabel({ subjects })(anonymous)).toBeUndefined();
+  });
+});
