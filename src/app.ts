@@ -1,18 +1,18 @@
 /** The composition root: every concrete part, in the order in which it starts. Nothing else knows them all. */
+import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { isDeepStrictEqual } from 'node:util';
+import { announceConfiguration, announceKeys, announceMembership, announceReload } from './announce.ts';
 import { createDebugRoutes } from './admin/debug.ts';
 import { createHealthRoutes, someEndpointReady, type ReadinessCheck } from './admin/health.ts';
 import { createAdminServer } from './admin/http.ts';
 import { createMetricsRoute } from './admin/metrics-page.ts';
 import { createAuthenticator, type AuthDeps, type Authenticator } from './auth/authenticate.ts';
-import type { JwksEvent } from './auth/jwks.ts';
 import { createModelAccess } from './auth/model-access.ts';
-import { faultText } from './config/config-error.ts';
 import { effectiveConfig } from './config/explain/effective-config.ts';
 import { withoutSecrets } from './config/explain/secrets.ts';
 import { configForm } from './config/json-schema.ts';
-import { createLiveConfig, type ConfigStatus, type ReloadResult } from './config/live-config.ts';
+import { createLiveConfig, type ConfigStatus } from './config/live-config.ts';
 import type { LoadedConfig } from './config/load.ts';
 import type { Config } from './config/schema.ts';
 import { watchSource } from './config/watch-source.ts';
@@ -22,7 +22,6 @@ import {
   resolveBySystem,
   type StaticBackend,
 } from './discovery/static.ts';
-import type { Endpoint } from './endpoints/endpoint.ts';
 import { createEndpointStore } from './endpoints/endpoint-store.ts';
 import { createScraper } from './endpoints/scraper.ts';
 import { createEndpointDiscovery } from './envoy/eds.ts';
@@ -103,7 +102,7 @@ export async function startServe(options: AppOptions): Promise<App> {
     onOutcome: (outcome) => metrics.authenticated(outcome),
     onKeys(event, issuer) {
       metrics.keysFetched(issuer, event.kind);
-      logKeys(log, event, issuer);
+      announceKeys(log, event, issuer);
       updateServing();
     },
   });
@@ -138,7 +137,7 @@ export async function startServe(options: AppOptions): Promise<App> {
   );
   const stopWatching = store.subscribe((snapshot, change) => {
     for (const endpoint of change.lost) scheduler.endpointLost(endpoint);
-    logMembership(log, snapshot.endpoints.length, change);
+    announceMembership(log, snapshot.endpoints.length, change);
     watchAliases(settings.models, snapshot);
   });
 
@@ -150,7 +149,8 @@ export async function startServe(options: AppOptions): Promise<App> {
       onEntry: (result) => metrics.accessLogEntry(result),
     },
   );
-  let nameOf = createSubjectLabel(config.log);
+  const logSecret = randomBytes(32);
+  let nameOf = createSubjectLabel(config.log, logSecret);
   const logExchange = createExchangeLog(log, (principal) => nameOf(principal));
   const handle = createRequestHandler(
     {
@@ -196,7 +196,7 @@ export async function startServe(options: AppOptions): Promise<App> {
         if (nextAuthenticator !== authenticator) authenticator.stop();
         authenticator = nextAuthenticator;
         settings = requestSettings(next, authenticator);
-        nameOf = createSubjectLabel(next.log);
+        nameOf = createSubjectLabel(next.log, logSecret);
         updateServing();
         watchAliases(settings.models, store.snapshot);
         scraper.update({ ...next.scrape, ...trust });
@@ -207,7 +207,7 @@ export async function startServe(options: AppOptions): Promise<App> {
     clock,
     onReload(result) {
       metrics.configReloaded(result.kind);
-      logReload(log, result);
+      announceReload(log, result);
     },
   });
   metrics.configReloaded('applied');
@@ -284,9 +284,7 @@ export async function startServe(options: AppOptions): Promise<App> {
     { grpc: options.grpcListen, admin: adminUrl },
     `Serving Envoy at ${options.grpcListen}, admin pages at ${adminUrl}`,
   );
-  for (const fault of loaded.warnings) log.warn({ fault }, `Ignored: ${faultText(fault)}`);
-  for (const note of loaded.notes) log.warn({ note }, note);
-  log.info(describeAuth(config));
+  announceConfiguration(log, loaded);
 
   return {
     grpcPort: server.port,
@@ -368,11 +366,6 @@ function missingKeys(authenticator: Authenticator): string | undefined {
   return `the keys of "${provider?.issuer ?? ''}" were never fetched${why}`;
 }
 
-function describeAuth({ auth }: Config): string {
-  if (auth.providers.length === 0) return 'No authentication is configured: every request is accepted';
-  return `Requests need a token of ${auth.providers.map(({ issuer }) => issuer).join(' or ')}`;
-}
-
 /** For pages: what is in effect, and what is not. */
 function describeConfigStatus({ loadedAtMs, refused, ...status }: ConfigStatus): object {
   return {
@@ -381,43 +374,6 @@ function describeConfigStatus({ loadedAtMs, refused, ...status }: ConfigStatus):
     lastReloadSuccessful: refused.length === 0,
     refused,
   };
-}
-
-function logReload(log: Logger, result: ReloadResult): void {
-  if (result.kind === 'refused') {
-    log.error(
-      { faults: result.faults },
-      `The new configuration is refused, the old one stays: ${result.faults.join('; ')}`,
-    );
-    return;
-  }
-  const { waiting } = result;
-  const { file, warnings, notes } = result.loaded;
-  log.info({ file, waiting }, `The new configuration is in effect${afterRestart(waiting)}`);
-  for (const fault of warnings) log.warn({ fault }, `Ignored: ${faultText(fault)}`);
-  for (const note of notes) log.warn({ note }, note);
-}
-
-function logKeys(log: Logger, event: JwksEvent, issuer: string): void {
-  switch (event.kind) {
-    case 'fetched':
-      if (event.changed)
-        log.info({ issuer, keys: event.keys }, `The keys of ${issuer} are new: ${event.keys}`);
-      break;
-    case 'failed':
-      log.warn({ issuer, problem: event.error }, `Cannot fetch the keys of ${issuer}: ${event.error}`);
-      break;
-    case 'dropped':
-      log.error({ issuer }, `The keys of ${issuer} are too old to be trusted: its tokens are refused`);
-      break;
-    default:
-      event satisfies never;
-  }
-}
-
-function afterRestart(waiting: readonly string[]): string {
-  if (waiting.length === 0) return '';
-  return `, except for ${waiting.join(', ')}: ${waiting.length === 1 ? 'it needs' : 'they need'} a restart`;
 }
 
 function exchanges(count: number): string {
@@ -449,21 +405,4 @@ function maxAttempts({ scheduler: { maxEndpoints }, envoy: { retries } }: Config
 async function engineTrust({ envoy: { upstreamTls } }: Config): Promise<{ ca?: string; insecure?: boolean }> {
   if (upstreamTls.insecureSkipVerify) return { insecure: true };
   return upstreamTls.caFile === undefined ? {} : { ca: await readFile(upstreamTls.caFile, 'utf8') };
-}
-
-function logMembership(
-  log: Logger,
-  count: number,
-  {
-    added,
-    removed,
-    lost,
-  }: { added: readonly { id: string }[]; removed: readonly { id: string }[]; lost: readonly Endpoint[] },
-): void {
-  for (const { id } of added) log.info({ endpoint: id }, `Endpoint ${id} added, ${count} in all`);
-  for (const { id } of removed) log.info({ endpoint: id }, `Endpoint ${id} removed, ${count} left`);
-  for (const { id, health } of lost) {
-    if (health.kind === 'unhealthy')
-      log.warn({ endpoint: id, reason: health.reason }, `Endpoint ${id} is unhealthy: ${health.reason}`);
-  }
 }

@@ -10,6 +10,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'main.ts': ['cli', 'version.ts'],
   cli: ['app.ts', 'router.ts', 'config', 'discovery', 'envoy', 'engine-sim', 'observability', 'lib'],
   'app.ts': [
+    'announce.ts',
     'admin',
     'auth',
     'config',
@@ -23,6 +24,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'lib',
     'version.ts',
   ],
+  'announce.ts': ['auth', 'config', 'endpoints', 'observability'],
   'router.ts': ['app.ts', 'config', 'envoy', 'observability', 'lib'],
   'version.ts': ['lib'],
   admin: ['endpoints', 'lib'],

@@ -52,7 +52,7 @@ export interface LiveConfig {
   status(): ConfigStatus;
   /** Reads the source again. Never rejects; attempts run one after another, and the last one sees the newest content. */
   reload(): Promise<void>;
-  /** Ends the waiting for another attempt. */
+  /** Nothing is applied any more, and no other attempt is waited for. */
   stop(): void;
 }
 
@@ -71,6 +71,7 @@ export function createLiveConfig(deps: LiveConfigDeps): LiveConfig {
   let attempt: Promise<void> = Promise.resolve();
   let queued = false;
   let retry: Timer | undefined;
+  let stopped = false;
 
   async function tryReload(): Promise<void> {
     queued = false;
@@ -80,6 +81,7 @@ export function createLiveConfig(deps: LiveConfigDeps): LiveConfig {
       const next = atRunTime(configSchema, initial.written, loaded.written);
       const config = configSchema.parse(next.written);
       const commit = await prepared(config);
+      if (stopped) return;
       commit();
       running = { config, written: next.written };
       newest = loaded;
@@ -98,7 +100,7 @@ export function createLiveConfig(deps: LiveConfigDeps): LiveConfig {
     try {
       return await prepare(config);
     } catch (error) {
-      retry = clock.after(retryMs, () => void reload());
+      if (!stopped) retry = clock.after(retryMs, () => void reload());
       throw error;
     }
   }
@@ -125,7 +127,10 @@ export function createLiveConfig(deps: LiveConfigDeps): LiveConfig {
       notes: newest.notes,
     }),
     reload,
-    stop: () => retry?.cancel(),
+    stop() {
+      stopped = true;
+      retry?.cancel();
+    },
   };
 }
 

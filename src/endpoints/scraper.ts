@@ -1,5 +1,4 @@
 /** Watches every endpoint of the store: one probe each, on its own timer, so that a slow engine delays nobody. */
-import { isDeepStrictEqual } from 'node:util';
 import type { Clock, Timer } from '../lib/clock.ts';
 import {
   createEndpointProbe,
@@ -217,7 +216,6 @@ export function createScraper(deps: ScraperDeps, options: ScraperOptions = {}): 
     update(next) {
       const before = settings;
       settings = withDefaults(next);
-      if (isDeepStrictEqual(settings, before)) return;
       for (const watch of watches.values()) watch.update(before);
     },
     status: (endpoint) => watches.get(endpoint)?.probe.status,

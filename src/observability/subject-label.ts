@@ -1,22 +1,22 @@
 /** How callers appear in the log: recognisable, and by default not known. */
-import { createHmac, randomBytes } from 'node:crypto';
+import { createHmac } from 'node:crypto';
 import type { Principal } from '../auth/principal.ts';
 
 export interface SubjectLabelOptions {
   /** `hashed`: the same word for the same caller; `plain`: the subject itself; `none`: nothing. */
   readonly subjects: 'hashed' | 'plain' | 'none';
-  /** Key of the hash. Absent: a random one, so that words of two processes do not compare. */
+  /** Key of the hash. Absent: the process' own, so that words of two processes do not compare. */
   readonly subjectSecret?: string | undefined;
 }
 
 const hashLength = 12;
 
 /** Makes the function that names a principal in a log line; undefined where it shall not be named, or is nobody. */
-export function createSubjectLabel({
-  subjects,
-  subjectSecret,
-}: SubjectLabelOptions): (principal: Principal) => string | undefined {
-  const secret = subjectSecret ?? randomBytes(32);
+export function createSubjectLabel(
+  { subjects, subjectSecret }: SubjectLabelOptions,
+  ownSecret: Buffer,
+): (principal: Principal) => string | undefined {
+  const secret = subjectSecret ?? ownSecret;
   // A verified token keeps its principal, so that a hash costs once per token and not once per exchange.
   const known = new WeakMap<Principal, string>();
   return (principal) => {

@@ -235,6 +235,14 @@ scheduler: { maxEndpoints: 1 }
         '5:9 discovery.static.backends[1].url: is missing',
       ],
     ],
+    [
+      'an engine that is listed twice',
+      "discovery: {static: {backends: [{url: 'http://A:80'}, {url: nowhere}, {url: 'http://a'}]}}",
+      [
+        '1:61 discovery.static.backends[1].url: "nowhere" is not the URL of an engine: write it like http://10.0.0.1:8000, without path, query or user',
+        '1:77 discovery.static.backends[2].url: "http://a" is the same engine as item 1 of the list',
+      ],
+    ],
     ['broken YAML', 'a: [1\nb: 2', [expect.stringContaining('2:1 : ')]],
     ['a key twice', 'log: {}\nlog: {}', ['2:1 log: is written a second time; the first is in line 1']],
     ['a list', '- 1', ['1:1 : a list is no configuration: write a mapping of sections']],

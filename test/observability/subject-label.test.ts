@@ -12,9 +12,11 @@ const user = (subject: string, issuer = 'https://issuer.example'): Principal => 
   claims: {},
 });
 
+const own = Buffer.from('own');
+
 describe('createSubjectLabel()', () => {
   it('names the same caller by the same word, and others by others', () => {
-    const label = createSubjectLabel({ subjects: 'hashed' });
+    const label = createSubjectLabel({ subjects: 'hashed' }, own);
     expect(label(user('ada'))).toMatch(/^[\w-]{12}$/);
     expect(label(user('ada'))).toBe(label(user('ada')));
     expect(label(user('ada'))).not.toBe(label(user('bob')));
@@ -22,21 +24,22 @@ describe('createSubjectLabel()', () => {
   });
 
   it('agrees with another process only where both have the secret', () => {
-    const [one, other] = [
-      createSubjectLabel({ subjects: 'hashed' }),
-      createSubjectLabel({ subjects: 'hashed' }),
-    ];
-    expect(one(user('ada'))).not.toBe(other(user('ada')));
+    const [one, other] = [own, Buffer.from('other')].map((secret) =>
+      createSubjectLabel({ subjects: 'hashed' }, secret),
+    );
+    expect(one!(user('ada'))).not.toBe(other!(user('ada')));
     const shared = { subjects: 'hashed', subjectSecret: 's' } as const;
-    expect(createSubjectLabel(shared)(user('ada'))).toBe(createSubjectLabel(shared)(user('ada')));
+    expect(createSubjectLabel(shared, own)(user('ada'))).toBe(
+      createSubjectLabel(shared, Buffer.from('other'))(user('ada')),
+    );
   });
 
   it('names subjects, or nobody, where it is asked to', () => {
-    expect(createSubjectLabel({ subjects: 'plain' })(user('ada'))).toBe('ada');
-    expect(createSubjectLabel({ subjects: 'none' })(user('ada'))).toBeUndefined();
+    expect(createSubjectLabel({ subjects: 'plain' }, own)(user('ada'))).toBe('ada');
+    expect(createSubjectLabel({ subjects: 'none' }, own)(user('ada'))).toBeUndefined();
   });
 
   it.each(['hashed', 'plain', 'none'] as const)('has no name for what everybody is, with %s', (subjects) => {
-    expect(createSubjectLabel({ subjects })(anonymous)).toBeUndefined();
+    expect(createSubjectLabel({ subjects }, own)(anonymous)).toBeUndefined();
   });
 });

@@ -52,13 +52,15 @@ export const backendLists: BackendForm = {
 /** A mapping from each model to its engines, below `static_models`. */
 export const backendsByModel: BackendForm = {
   byModel: true,
-  read: (_backends, models) =>
-    modelEntries(models).flatMap(([model, entry]) =>
-      (commaList(isMapping(entry) ? entry['static_backends'] : undefined) ?? []).map((url) => ({
-        url,
-        models: [model],
-      })),
-    ),
+  read(_backends, models) {
+    /** An engine that is listed for several models is one engine. */
+    const modelsOf = new Map<unknown, string[]>();
+    for (const [model, entry] of modelEntries(models)) {
+      for (const url of commaList(isMapping(entry) ? entry['static_backends'] : undefined) ?? [])
+        modelsOf.set(url, [...(modelsOf.get(url) ?? []), model]);
+    }
+    return [...modelsOf].map(([url, served]) => ({ url, models: served }));
+  },
   check(backends, models) {
     const faults: Finding[] = [];
     if (backends !== undefined) {

@@ -22,7 +22,18 @@ export const discoverySection = z
     dnsInterval: duration().default(10_000).describe('How often host names of endpoints are resolved again.'),
     static: z
       .strictObject({
-        backends: z.array(backend).default([]).describe('The engines.'),
+        backends: z
+          .array(backend)
+          .superRefine((backends, context) => {
+            backends.forEach(({ url }, i) => {
+              const earlier = backends.findIndex((other) => engineAt(other.url) === engineAt(url));
+              if (earlier >= i) return;
+              const message = `${JSON.stringify(url)} is the same engine as item ${earlier + 1} of the list`;
+              context.addIssue({ code: 'custom', path: [i, 'url'], message });
+            });
+          })
+          .default([])
+          .describe('The engines.'),
       })
       .prefault({})
       .describe('Endpoints that are listed here.'),
@@ -45,4 +56,12 @@ function isBackendUrl(text: string): boolean {
     url.pathname === '/' &&
     !/[?#]/.test(text)
   );
+}
+
+/** Host and port, without which two URLs may name one engine in several spellings. */
+function engineAt(written: string): string {
+  const url = URL.parse(written);
+  if (url === null) return written;
+  const { protocol, hostname, port } = url;
+  return `${hostname}:${port === '' ? (protocol === 'https:' ? 443 : 80) : port}`;
 }

@@ -40,6 +40,6 @@ export class FakeJwksSource implements JwksSource {
 }
 
 /** Lets everything run that waits for nothing but promises. */
-export function settled(): Promise<void> {
+function settled(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }

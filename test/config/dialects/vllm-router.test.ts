@@ -98,9 +98,8 @@ static_aliases:
     expect(read(yaml)).toEqual({
       form: 'vllm-router dynamic configuration by model',
       backends: [
-        { url: 'http://localhost:9001', models: ['facebook/opt-125m'] },
+        { url: 'http://localhost:9001', models: ['facebook/opt-125m', 'llama'] },
         { url: 'http://localhost:9003', models: ['facebook/opt-125m'] },
-        { url: 'http://localhost:9001', models: ['llama'] },
         { url: 'http://localhost:9002', models: ['llama'] },
       ],
       filters: 0,

@@ -1,0 +1,79 @@
+/** What the log says to operators of a Sluice that starts, changes, or loses something. */
+import type { JwksEvent } from './auth/jwks.ts';
+import { faultText } from './config/config-error.ts';
+import type { ReloadResult } from './config/live-config.ts';
+import type { LoadedConfig } from './config/load.ts';
+import type { Endpoint } from './endpoints/endpoint.ts';
+import type { Logger } from './observability/log.ts';
+
+/** What there is to know of the configuration that Sluice starts with. */
+export function announceConfiguration(log: Logger, loaded: LoadedConfig): void {
+  announceFindings(log, loaded);
+  const issuers = loaded.config.auth.providers.map(({ issuer }) => issuer);
+  log.info(
+    issuers.length === 0
+      ? 'No authentication is configured: every request is accepted'
+      : `Requests need a token of ${issuers.join(' or ')}`,
+  );
+}
+
+function announceFindings(log: Logger, { warnings, notes }: Pick<LoadedConfig, 'warnings' | 'notes'>): void {
+  for (const fault of warnings) log.warn({ fault }, `Let pass: ${faultText(fault)}`);
+  for (const note of notes) log.warn({ note }, note);
+}
+
+/** What came of a new configuration. */
+export function announceReload(log: Logger, result: ReloadResult): void {
+  if (result.kind === 'refused') {
+    log.error(
+      { faults: result.faults },
+      `The new configuration is refused, the old one stays: ${result.faults.join('; ')}`,
+    );
+    return;
+  }
+  const { waiting } = result;
+  const { file, warnings, notes } = result.loaded;
+  log.info({ file, waiting }, `The new configuration is in effect${afterRestart(waiting)}`);
+  announceFindings(log, { warnings, notes });
+}
+
+/** What happened to the keys of an issuer. */
+export function announceKeys(log: Logger, event: JwksEvent, issuer: string): void {
+  switch (event.kind) {
+    case 'fetched':
+      if (event.changed)
+        log.info({ issuer, keys: event.keys }, `The keys of ${issuer} are new: ${event.keys}`);
+      break;
+    case 'failed':
+      log.warn({ issuer, problem: event.error }, `Cannot fetch the keys of ${issuer}: ${event.error}`);
+      break;
+    case 'dropped':
+      log.error({ issuer }, `The keys of ${issuer} are too old to be trusted: its tokens are refused`);
+      break;
+    default:
+      event satisfies never;
+  }
+}
+
+function afterRestart(waiting: readonly string[]): string {
+  if (waiting.length === 0) return '';
+  return `, except for ${waiting.join(', ')}: ${waiting.length === 1 ? 'it needs' : 'they need'} a restart`;
+}
+
+/** Endpoints that came, went, or failed. */
+export function announceMembership(
+  log: Logger,
+  count: number,
+  {
+    added,
+    removed,
+    lost,
+  }: { added: readonly { id: string }[]; removed: readonly { id: string }[]; lost: readonly Endpoint[] },
+): void {
+  for (const { id } of added) log.info({ endpoint: id }, `Endpoint ${id} added, ${count} in all`);
+  for (const { id } of removed) log.info({ endpoint: id }, `Endpoint ${id} removed, ${count} left`);
+  for (const { id, health } of lost) {
+    if (health.kind === 'unhealthy')
+      log.warn({ endpoint: id, reason: health.reason }, `Endpoint ${id} is unhealthy: ${health.reason}`);
+  }
+}
