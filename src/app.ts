@@ -9,6 +9,7 @@ import { createAdminServer } from './admin/http.ts';
 import { createMetricsRoute } from './admin/metrics-page.ts';
 import { createAuthenticator, type AuthDeps, type Authenticator } from './auth/authenticate.ts';
 import { createModelAccess } from './auth/model-access.ts';
+import { dynamicConfig } from './config/dialects/dynamic-config.ts';
 import { effectiveConfig } from './config/explain/effective-config.ts';
 import { withoutSecrets } from './config/explain/secrets.ts';
 import { configForm } from './config/json-schema.ts';
@@ -53,6 +54,8 @@ export interface AppOptions {
   readonly grpcListen: string;
   /** Default: created from the configuration. */
   readonly log?: Logger;
+  /** Whether `/health` shows the file's content, as vllm-router does with its dynamic configuration. */
+  readonly reflectsConfig?: boolean;
   /** The Envoy in front is ours and sends us its access log. */
   readonly trustAccessLog?: boolean;
 }
@@ -149,6 +152,11 @@ export async function startServe(options: AppOptions): Promise<App> {
       onEntry: (result) => metrics.accessLogEntry(result),
     },
   );
+  /** What clients may ask: they are told of the configuration only where it is vllm-router's, which always did so. */
+  const health = (): object => ({
+    status: 'healthy',
+    ...(options.reflectsConfig === true ? { dynamic_config: dynamicConfig(live.status().root) } : {}),
+  });
   const logSecret = randomBytes(32);
   let nameOf = createSubjectLabel(config.log, logSecret);
   const logExchange = createExchangeLog(log, (principal) => nameOf(principal));
@@ -163,6 +171,8 @@ export async function startServe(options: AppOptions): Promise<App> {
         snapshot: () => store.snapshot,
         version,
         startedAtSeconds: Math.floor(clock.epochMs() / 1000),
+        health: () => ({ healthy: true, body: health() }),
+        metrics: async () => ({ contentType: metrics.contentType, body: await metrics.render() }),
       }),
       onExchange: (record) => {
         countExchange(metrics, record, store.snapshot);
@@ -367,12 +377,17 @@ function missingKeys(authenticator: Authenticator): string | undefined {
 }
 
 /** For pages: what is in effect, and what is not. */
-function describeConfigStatus({ loadedAtMs, refused, ...status }: ConfigStatus): object {
+function describeConfigStatus(status: ConfigStatus): object {
+  const { file, form, loadedAtMs, refused, waiting, warnings, notes } = status;
   return {
-    ...status,
+    file,
+    form,
     loadedAt: new Date(loadedAtMs).toISOString(),
     lastReloadSuccessful: refused.length === 0,
     refused,
+    waiting,
+    warnings,
+    notes,
   };
 }
 
@@ -386,7 +401,7 @@ function requestSettings(config: Config, authenticator: Authenticator): RequestS
     mayCall: createModelAccess(config.auth.models),
     privateHeaders: authenticator.strippedHeaders,
     crossOrigin: createCrossOrigin(config.cors),
-    matchPath: createPathMatcher(config.routes.allow),
+    matchPath: createPathMatcher(config.routes.allow, config.routes.metrics),
     maxBodyBytes: config.limits.maxBodyBytes,
     maxBodyDepth: config.limits.maxBodyDepth,
     maxAttempts: maxAttempts(config),

@@ -2,6 +2,7 @@
 import type { Clock, Timer } from '../lib/clock.ts';
 import { ConfigError, faultText } from './config-error.ts';
 import type { LoadedConfig } from './load.ts';
+import type { Written } from './written.ts';
 import { atRunTime } from './restart.ts';
 import { configSchema, type Config } from './schema.ts';
 
@@ -36,6 +37,8 @@ export type RunningConfig = Pick<LoadedConfig, 'config' | 'written'>;
 export interface ConfigStatus {
   readonly file: string | undefined;
   readonly form: string;
+  /** What the file said then, in its own form. */
+  readonly root: Written;
   /** When the configuration in effect was read, in milliseconds since the epoch. */
   readonly loadedAtMs: number;
   /** Why the newest content of the file is not in effect; empty where it is. */
@@ -120,6 +123,7 @@ export function createLiveConfig(deps: LiveConfigDeps): LiveConfig {
     status: () => ({
       file: newest.file,
       form: newest.form,
+      root: newest.root,
       loadedAtMs,
       refused,
       waiting,

@@ -19,6 +19,8 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 export interface LoadOptions {
   /** Environment variables that Kthena's router knows count below the file. Default: none. */
   readonly env?: Environment;
+  /** What the command line says for what the file leaves out: it counts below the file. */
+  readonly base?: Written;
   /** What the command line says, in Sluice's own form: it counts above the file. */
   readonly flags?: Written;
   /** What Kthena would ignore becomes a warning. Default false: it is a fault. */
@@ -34,6 +36,8 @@ export interface LoadedConfig {
   readonly file: string | undefined;
   /** Which accepted form the file has, for people. */
   readonly form: string;
+  /** What the file says, in its own form. */
+  readonly root: Written;
   /** Documents beside the configuration that say nothing to Sluice. */
   readonly skipped: readonly string[];
   /** What is written, in Sluice's own form, environment and flags included; what is absent has its default. */
@@ -59,11 +63,11 @@ export function parseConfig(text: string, file: string, options: LoadOptions = {
 }
 
 function interpret(source: ConfigSource | undefined, options: LoadOptions): LoadedConfig {
-  const { env = {}, flags = {}, lenient = false, refuseEmpty = false } = options;
+  const { env = {}, base = {}, flags = {}, lenient = false, refuseEmpty = false } = options;
   const root = source?.root ?? {};
   const dialect = dialects.find((candidate) => candidate.recognises(root)) ?? sluice;
   const environment = readKthenaEnvironment(env);
-  const locate = createLocator(source, dialect, flags, environment.origins);
+  const locate = createLocator(source, dialect, { base, flags }, environment.origins);
 
   const faults: ConfigFault[] = (dialect.check?.(root) ?? []).map((finding) => locate.inFile(finding));
   if (refuseEmpty && source !== undefined && Object.keys(root).length === 0)
@@ -73,7 +77,7 @@ function interpret(source: ConfigSource | undefined, options: LoadOptions): Load
     (lenient ? warnings : faults).push(fromEnvironment(variable, message));
   }
 
-  const layers = layered(environment.written, withEmptySections(dialect.toSluice(root), []), flags);
+  const layers = layered(environment.written, base, withEmptySections(dialect.toSluice(root), []), flags);
   const { written, result, ignored } = lenient ? checkLeniently(layers) : check(layers);
   for (const { issue, of, repairs } of ignored)
     for (const finding of explain(issue, of))
@@ -95,6 +99,7 @@ function interpret(source: ConfigSource | undefined, options: LoadOptions): Load
     config: result.data,
     file: source?.file,
     form: formOf(source, dialect),
+    root,
     skipped: source?.skipped ?? [],
     written,
     warnings: warnings.toSorted(byPosition),
@@ -189,7 +194,7 @@ interface Locator {
 function createLocator(
   source: ConfigSource | undefined,
   dialect: Dialect,
-  flags: Written,
+  commandLine: { readonly base: Written; readonly flags: Written },
   variables: ReadonlyMap<string, string>,
 ): Locator {
   const inFile = ({ path, key, message }: Finding): ConfigFault => ({
@@ -203,12 +208,13 @@ function createLocator(
     inResult(finding) {
       const { path, key } = finding;
       const whole = key === undefined ? path : [...path, key];
-      if (whole.length > 0 && valueAt(flags, whole) !== undefined)
-        return { file: 'command line', line: 0, column: 0, path: pathText(whole), message: finding.message };
       const fromFile = { ...finding, path: dialect.toFile(path) };
+      const isInFile = valueAt(source?.root, fromFile.path) !== undefined;
+      const isFlag = valueAt(commandLine.flags, whole) !== undefined;
+      if (whole.length > 0 && (isFlag || (!isInFile && valueAt(commandLine.base, whole) !== undefined)))
+        return { file: 'command line', line: 0, column: 0, path: pathText(whole), message: finding.message };
       const variable = variables.get(whole.join('.'));
-      if (variable !== undefined && valueAt(source?.root, fromFile.path) === undefined)
-        return fromEnvironment(variable, finding.message);
+      if (variable !== undefined && !isInFile) return fromEnvironment(variable, finding.message);
       return inFile(fromFile);
     },
   };

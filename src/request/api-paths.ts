@@ -12,7 +12,7 @@ export type PathMatch =
       readonly methods: readonly ['POST'];
     }
   /** Answered by us. */
-  | { readonly kind: 'local'; readonly name: 'health' | 'models' | 'version' | 'engines' }
+  | { readonly kind: 'local'; readonly name: 'health' | 'models' | 'version' | 'engines' | 'metrics' }
   /** One model's card, answered by us; the id is decoded. */
   | { readonly kind: 'local'; readonly name: 'model'; readonly modelId: string }
   /** Let through by the operator's `routes.allow`, with any method. */
@@ -58,13 +58,18 @@ const known: ReadonlyMap<string, PathMatch> = new Map<string, PathMatch>([
 ]);
 
 const unknown: PathMatch = { kind: 'unknown' };
+const metricsPage: PathMatch = { kind: 'local', name: 'metrics' };
 const modelPrefix = '/v1/models/';
 
 /**
  * Makes the matcher for a set of allowed routes.
  * @param allow exact paths, or prefixes ending in `/*`, which also allow the path before the slash; in canonical spelling.
+ * @param answersMetrics whether `/metrics` is ours to answer.
  */
-export function createPathMatcher(allow: readonly string[] = []): (path: string) => PathMatch {
+export function createPathMatcher(
+  allow: readonly string[] = [],
+  answersMetrics = false,
+): (path: string) => PathMatch {
   const exact = new Set(allow.filter((route) => !route.endsWith('/*')));
   const prefixes = allow.filter((route) => route.endsWith('/*')).map((route) => route.slice(0, -1));
 
@@ -82,6 +87,7 @@ export function createPathMatcher(allow: readonly string[] = []): (path: string)
     const canonical = canonicalPath(bare);
     if (canonical === undefined) return unknown;
     if (canonical !== bare) return { kind: 'not-canonical', canonical };
+    if (answersMetrics && bare === '/metrics') return metricsPage;
     if (
       exact.has(bare) ||
       prefixes.some((prefix) => bare.startsWith(prefix) || bare === prefix.slice(0, -1))

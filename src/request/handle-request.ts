@@ -38,7 +38,11 @@ export interface RequestDeps extends WatchDeps {
     path: Extract<PathMatch, { kind: 'local' }>,
     models: ModelRenames,
     mayCall: (model: string) => boolean,
-  ) => LocalReply;
+  ) => LocalReply | Promise<LocalReply>;
+  /** Told of each decision, in its tick. */
+  readonly onRouted?: (record: ExchangeRecord, endpoint: Endpoint, request: InferenceRequest) => void;
+  /** Told when the head of an engine's response came; not for exchanges that end without one. */
+  readonly onResponse?: (record: ExchangeRecord) => void;
   /** Told of each exchange once, when all about it is known. */
   readonly onExchange: (record: ExchangeRecord) => void;
   /** Told of each failure that is a bug or an outage of ours. */
@@ -80,7 +84,7 @@ export function createRequestHandler(
       const path = readHead(exchange.head, match, settings.maxBodyBytes);
       if (path.kind === 'local') {
         const mayCall = (model: string): boolean => settings.mayCall(principal, model);
-        const reply = deps.answerLocally(path, settings.models, mayCall);
+        const reply = await deps.answerLocally(path, settings.models, mayCall);
         answer(exchange, record, settings.crossOrigin.readable(reply, exchange.head));
         return;
       }
@@ -102,6 +106,7 @@ export function createRequestHandler(
       const decision = schedule(request, candidates, record, deps);
       const routedTo = decision.ranked[0];
       ticket.routeTo(routedTo);
+      deps.onRouted?.(record, routedTo, request);
       settle = () => deps.schedule.settled(request, routedTo, learned(record, decision, snapshot));
 
       // Route.
@@ -119,6 +124,10 @@ export function createRequestHandler(
       const head = await watch.head();
       const serving = servingEndpoint(head?.servedBy, decision, snapshot);
       if (serving !== undefined) ticket.servedBy(serving);
+      if (head !== undefined) {
+        record.servedBy = head.servedBy;
+        deps.onResponse?.(record);
+      }
       await watch.ended();
       ticket.settle();
       const endedAtMs = deps.clock.nowMs();

@@ -8,6 +8,10 @@ import type { ModelRenames } from './rename-model.ts';
 export interface LocalAnswersDeps {
   readonly snapshot: () => EndpointSnapshot;
   readonly version: string;
+  /** What `/health` says, and whether it is well. */
+  readonly health: () => { readonly healthy: boolean; readonly body: object };
+  /** The page for Prometheus. */
+  readonly metrics: () => Promise<{ readonly contentType: string; readonly body: string }>;
   /** When this process started, in seconds since the epoch: the `created` of every model card. */
   readonly startedAtSeconds: number;
 }
@@ -26,11 +30,21 @@ interface ListedModel extends ServedModel {
  */
 export function createLocalAnswers(
   deps: LocalAnswersDeps,
-): (path: LocalPath, renames: ModelRenames, mayCall: (model: string) => boolean) => LocalReply {
+): (
+  path: LocalPath,
+  renames: ModelRenames,
+  mayCall: (model: string) => boolean,
+) => LocalReply | Promise<LocalReply> {
   return (path, renames, mayCall) => {
     switch (path.name) {
       case 'health':
-        return json({ status: 'healthy' });
+        return health();
+      case 'metrics':
+        return deps.metrics().then(({ contentType, body }) => ({
+          ...json({}),
+          headers: { 'content-type': contentType },
+          body,
+        }));
       case 'version':
         return json({ version: deps.version });
       case 'models':
@@ -53,6 +67,11 @@ export function createLocalAnswers(
         return path satisfies never;
     }
   };
+
+  function health(): LocalReply {
+    const { healthy, body } = deps.health();
+    return { ...json(body), status: healthy ? 200 : 503 };
+  }
 
   function engine(endpoint: Endpoint): object {
     return {

@@ -41,7 +41,7 @@ describe('loadConfig()', () => {
         queueTimeoutMs: 60_000,
       },
       limits: { maxBodyBytes: 16_777_216, maxBodyDepth: 128, drainTimeoutMs: 30_000 },
-      routes: { allow: [] },
+      routes: { allow: [], metrics: false },
       models: { aliases: new Map(), rewrites: new Map() },
       sessions: { headers: [] },
       usage: { source: 'auto', sampleRate: 0.01, accessLogTimeoutMs: 2000 },

@@ -15,6 +15,10 @@ export const routesSection = z.strictObject({
     .describe(
       'Paths beyond the inference APIs that are forwarded, to any endpoint: each an exact path, or a prefix that ends in "/*".',
     ),
+  metrics: z
+    .boolean()
+    .default(false)
+    .describe('Whether `/metrics` is answered where clients connect, as the admin port does.'),
 });
 
 /** Requests are compared in their canonical spelling: what is written otherwise would never match. */
