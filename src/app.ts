@@ -227,7 +227,7 @@ export async function startServe(options: AppOptions): Promise<App> {
   const updateServing = (): void => server?.setServing(checks.every((check) => check() === undefined));
   const checks: readonly ReadinessCheck[] = [
     () => (draining ? 'shutting down' : undefined),
-    () => missingKeys(authenticator),
+    () => (authenticator.ready() ? undefined : missingKeys(authenticator)),
     someEndpointReady(() => store.snapshot.readyByModel),
   ];
   const admin = createAdminServer({
@@ -369,11 +369,12 @@ async function startedAuthenticator(deps: AuthDeps, { auth }: Config): Promise<A
   throw new Error(`Cannot take over the auth section: ${missing}`);
 }
 
+/** The first issuer whose keys were never fetched, and why. */
 function missingKeys(authenticator: Authenticator): string | undefined {
-  if (authenticator.ready()) return undefined;
   const provider = authenticator.status().providers.find(({ everFetched }) => !everFetched);
-  const why = provider?.lastError === undefined ? '' : `: ${provider.lastError}`;
-  return `the keys of "${provider?.issuer ?? ''}" were never fetched${why}`;
+  if (provider === undefined) return undefined;
+  const why = provider.lastError === undefined ? '' : `: ${provider.lastError}`;
+  return `the keys of "${provider.issuer}" were never fetched${why}`;
 }
 
 /** For pages: what is in effect, and what is not. */

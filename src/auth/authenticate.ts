@@ -89,7 +89,10 @@ export interface Authenticator {
   start(): Promise<void>;
   /** Ends all timers and fetches. */
   stop(): void;
-  /** Whether each provider ever had keys. It stays so through outages, which are answered request by request. */
+  /**
+   * Whether some provider ever had keys, or there is none. One issuer that is down keeps nobody else's callers out, and
+   * outages are answered request by request.
+   */
   ready(): boolean;
   status(): AuthStatus;
 }
@@ -167,7 +170,7 @@ export function createAuthenticator(deps: AuthDeps, options: AuthOptions): Authe
     stop() {
       for (const { jwks } of providers) jwks.stop();
     },
-    ready: () => providers.every(({ jwks }) => jwks.status().everFetched),
+    ready: () => providers.length === 0 || providers.some(({ jwks }) => jwks.status().everFetched),
     status: () => ({
       providers: providers.map(({ issuer, jwks }) => ({ issuer, ...jwks.status() })),
       cachedTokens: cache.size,

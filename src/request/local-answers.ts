@@ -55,7 +55,7 @@ export function createLocalAnswers(
             .map(card),
         });
       case 'engines':
-        return json(deps.snapshot().endpoints.map(engine));
+        return json(deps.snapshot().endpoints.map((endpoint) => engine(endpoint, mayCall)));
       case 'model': {
         const model = listedModels(deps.snapshot(), renames).get(path.modelId);
         if (model !== undefined && mayCall(model.id)) return json(card(model));
@@ -73,10 +73,10 @@ export function createLocalAnswers(
     return { ...json(body), status: healthy ? 200 : 503 };
   }
 
-  function engine(endpoint: Endpoint): object {
+  function engine(endpoint: Endpoint, mayCall: (model: string) => boolean): object {
     return {
       engine_id: endpoint.id,
-      serving_models: [...modelNames(endpoint)],
+      serving_models: [...modelNames(endpoint)].filter(mayCall),
       created: deps.startedAtSeconds,
     };
   }

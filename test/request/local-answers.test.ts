@@ -92,6 +92,10 @@ describe('createLocalAnswers()', () => {
     expect(await get('/v1/models', noRenames, mayCall)).toEqual({ object: 'list', data: [card('other')] });
     expect(await get('/v1/models/other', noRenames, mayCall)).toEqual(card('other'));
     await expect(answerTo('/v1/models/base', noRenames, mayCall)).rejects.toThrow('does not exist');
+    expect(await get('/engines', noRenames, mayCall)).toEqual([
+      { engine_id: '10.0.0.0:8000', serving_models: ['other'], created: 1000 },
+      { engine_id: '10.0.0.1:8000', serving_models: [], created: 1000 },
+    ]);
   });
 
   it('lists each model once, as the engine describes it where it does', async () => {

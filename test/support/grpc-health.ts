@@ -1,0 +1,26 @@
+/** Sluice's gRPC health service as Envoy and Kubernetes ask it. */
+import { Client, credentials } from '@grpc/grpc-js';
+import type { Gateway } from './gateway.ts';
+
+/** What the service says of a name: `SERVING`, `NOT_SERVING` or another word of the protocol. */
+export function grpcHealth(gateway: Pick<Gateway, 'lines'>, name: string): Promise<string> {
+  const address = gateway.lines.find((line) => 'grpc' in line)?.['grpc'];
+  if (typeof address !== 'string') throw new Error('Sluice has not said where it serves Envoy');
+  const client = new Client(address, credentials.createInsecure());
+  return new Promise((resolve, reject) => {
+    client.makeUnaryRequest(
+      '/grpc.health.v1.Health/Check',
+      (service: string) => Buffer.from([0x0a, service.length, ...Buffer.from(service)]),
+      // HealthCheckResponse {status = 1}; the default is not sent.
+      (response) => statuses[response[1] ?? 0] ?? 'no such status',
+      name,
+      (error, status) => {
+        client.close();
+        if (error === null) resolve(status ?? '');
+        else reject(error);
+      },
+    );
+  });
+}
+
+const statuses = ['UNKNOWN', 'SERVING', 'NOT_SERVING', 'SERVICE_UNKNOWN'];
