@@ -32,6 +32,7 @@ import { systemClock as clock } from './lib/clock.ts';
 import { countExchange, createExchangeLog } from './observability/exchange-report.ts';
 import { createLogger, type Logger } from './observability/log.ts';
 import { createSubjectLabel } from './observability/subject-label.ts';
+import { createTraffic } from './observability/traffic.ts';
 import { createMetrics } from './observability/metrics.ts';
 import { createAliasWatch } from './request/alias-watch.ts';
 import { createPathMatcher } from './request/api-paths.ts';
@@ -97,7 +98,7 @@ export async function startServe(options: AppOptions): Promise<App> {
       onBug: (error, endpoint) =>
         log.error({ err: error, endpoint: endpoint.id }, 'Cannot probe an endpoint'),
     },
-    { ...config.scrape, ...(await engineTrust(config)) },
+    { ...config.scrape, ...engineHeaders(config), ...(await engineTrust(config)) },
   );
   const authDeps = (): AuthDeps => ({
     clock,
@@ -122,6 +123,8 @@ export async function startServe(options: AppOptions): Promise<App> {
     dnsIntervalMs: config.discovery.dnsIntervalMs,
   });
 
+  const traffic = createTraffic({ clock, log, snapshot: () => store.snapshot }, config.stats);
+  metrics.append(() => traffic.page());
   const decisionLog = createDecisionLog();
   const scheduler = createScheduler({
     profile: createProfile(config.scheduler.profile, { clock, random }),
@@ -174,8 +177,11 @@ export async function startServe(options: AppOptions): Promise<App> {
         health: () => ({ healthy: true, body: health() }),
         metrics: async () => ({ contentType: metrics.contentType, body: await metrics.render() }),
       }),
+      onRouted: (record, endpoint, { sessionKey }) => traffic.routed(record, endpoint, sessionKey),
+      onResponse: (record) => traffic.responded(record),
       onExchange: (record) => {
         countExchange(metrics, record, store.snapshot);
+        traffic.ended(record);
         if (live.current.config.log.access) logExchange(record);
       },
       onFailure: (record, error) =>
@@ -209,7 +215,8 @@ export async function startServe(options: AppOptions): Promise<App> {
         nameOf = createSubjectLabel(next.log, logSecret);
         updateServing();
         watchAliases(settings.models, store.snapshot);
-        scraper.update({ ...next.scrape, ...trust });
+        scraper.update({ ...next.scrape, ...engineHeaders(next), ...trust });
+        traffic.update(next.stats);
         discovery.update({ backends: nextBackends, dnsIntervalMs: next.discovery.dnsIntervalMs });
         log.level = next.log.level;
       };
@@ -284,6 +291,7 @@ export async function startServe(options: AppOptions): Promise<App> {
   const stopServing = store.subscribe(updateServing);
   scraper.start();
   discovery.start();
+  traffic.start();
   // Nobody waits for keys: until they are there, Sluice is not ready and says 503.
   void authenticator.start();
   const watch =
@@ -325,6 +333,7 @@ export async function startServe(options: AppOptions): Promise<App> {
     async stop() {
       watch?.stop();
       live.stop();
+      traffic.stop();
       authenticator.stop();
       discovery.stop();
       scraper.stop();
@@ -416,6 +425,10 @@ function requestSettings(config: Config, authenticator: Authenticator): RequestS
 /** One destination means one attempt: some gateways take no list. */
 function maxAttempts({ scheduler: { maxEndpoints }, envoy: { retries } }: Config): number {
   return maxEndpoints === 1 ? 1 : Math.max(maxEndpoints, retries + 1);
+}
+
+function engineHeaders({ scrape: { apiKey } }: Config): { headers?: Readonly<Record<string, string>> } {
+  return apiKey === undefined ? {} : { headers: { authorization: `Bearer ${apiKey}` } };
 }
 
 async function engineTrust({ envoy: { upstreamTls } }: Config): Promise<{ ca?: string; insecure?: boolean }> {

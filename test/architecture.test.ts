@@ -8,6 +8,7 @@ const src = path.resolve(import.meta.dirname, '../src');
 /** Room → rooms it may import from, besides itself. A file at the top of src is a room of its own. */
 const mayImport: Readonly<Record<string, readonly string[]>> = {
   'main.ts': ['cli', 'version.ts'],
+  'vllm-router.ts': ['cli', 'version.ts'],
   cli: ['app.ts', 'router.ts', 'config', 'discovery', 'envoy', 'engine-sim', 'observability', 'lib'],
   'app.ts': [
     'announce.ts',

@@ -14,6 +14,7 @@ import { routesSection } from './sections/routes.ts';
 import { schedulerSection } from './sections/scheduler.ts';
 import { scrapeSection } from './sections/scrape.ts';
 import { sessionsSection } from './sections/sessions.ts';
+import { statsSection } from './sections/stats.ts';
 import { usageSection } from './sections/usage.ts';
 
 /** The whole configuration: what is written, with defaults where it is not. */
@@ -31,6 +32,9 @@ export const configSchema = z.strictObject({
   models: modelsSection.prefault({}).describe('Names that stand for models.'),
   sessions: sessionsSection.prefault({}).describe('How requests of one conversation are recognised.'),
   usage: usageSection.prefault({}).describe('How token counts and outcomes are learned.'),
+  stats: statsSection
+    .prefault({})
+    .describe('What is counted of requests to each endpoint, and where it is shown.'),
   discovery: discoverySection.prefault({}).describe('Where the endpoints come from.'),
   scrape: scrapeSection.prefault({}).describe('How endpoints are watched.'),
   envoy: atStart(envoySection.prefault({}).describe('The Envoy that Sluice configures.')),

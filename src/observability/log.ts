@@ -129,13 +129,18 @@ const ownKeys: ReadonlySet<string> = new Set(['level', 'time', 'msg', 'pid', 'ho
  * level info messages are whole sentences for people, and stand alone.
  */
 function readableLine(record: Readonly<Record<string, unknown>>): string {
-  const message = typeof record['msg'] === 'string' ? [record['msg'].replaceAll('\n', ' ')] : [];
+  const message = typeof record['msg'] === 'string' ? [readableMessage(record['msg'])] : [];
   const pairs = Object.entries(record).flatMap(([key, value]) =>
     record['level'] === 'info' || ownKeys.has(key) || value === undefined
       ? []
       : [`${key}=${readableValue(value)}`],
   );
   return [...message, ...pairs].join(' ') + errorText(record['err']);
+}
+
+/** A message that begins with a line feed is a block of ours; in any other, line feeds may be a client's. */
+function readableMessage(message: string): string {
+  return message.startsWith('\n') ? message : message.replaceAll('\n', ' ');
 }
 
 function readableValue(value: unknown): string {

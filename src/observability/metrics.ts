@@ -146,6 +146,8 @@ export interface Metrics {
   configReloaded(result: 'applied' | 'refused'): void;
   streamOpened(): void;
   streamClosed(): void;
+  /** Ends every page with what `more` returns: whole lines in the text format, of families that are not here. */
+  append(more: () => Promise<string>): void;
   /** Reads the plugins' memory from now on, by plugin; a later call replaces an earlier one. */
   watchPluginMemory(read: () => Readonly<Record<string, MemoryFigures>>): void;
   /** Ends the measuring of the event loop. */
@@ -171,6 +173,7 @@ export function createMetrics({ store, clock, version, maxModelLabels = 100 }: M
   const modelLabel = boundedLabel(maxModelLabels);
   const models = new Map<string, ModelMetrics>();
   const authentications = new Map<string, Counter.Internal>();
+  const appended: (() => Promise<string>)[] = [];
 
   function modelMetrics(labels: ModelLabels): ModelMetrics {
     const duration = table.exchangeDuration.labels(labels);
@@ -194,7 +197,10 @@ export function createMetrics({ store, clock, version, maxModelLabels = 100 }: M
 
   return {
     contentType: registry.contentType,
-    render: () => registry.metrics(),
+    async render() {
+      const parts = [registry.metrics(), ...appended.map((more) => more())];
+      return (await Promise.all(parts)).join('');
+    },
     model(name, servedName) {
       // The cap counts pairs, and names have no line ends.
       const pair = servedName === undefined ? name : `${name}\n${servedName}`;
@@ -232,6 +238,7 @@ export function createMetrics({ store, clock, version, maxModelLabels = 100 }: M
     },
     streamOpened: () => table.streamsActive.inc(),
     streamClosed: () => table.streamsActive.dec(),
+    append: (more) => void appended.push(more),
     watchPluginMemory,
     stop,
   };

@@ -44,6 +44,7 @@ describe('loadConfig()', () => {
       routes: { allow: [], metrics: false },
       models: { aliases: new Map(), rewrites: new Map() },
       sessions: { headers: [] },
+      stats: { windowMs: 60_000, logIntervalMs: 0, routingLog: false, vllmNames: false },
       usage: { source: 'auto', sampleRate: 0.01, accessLogTimeoutMs: 2000 },
       discovery: { dnsIntervalMs: 10_000, static: { backends: [] } },
       scrape: {

@@ -129,6 +129,12 @@ describe('createMetrics()', () => {
     expect(await samples(entries)).toEqual([]);
   });
 
+  it('ends every page with what was appended', async () => {
+    metrics.append(() => Promise.resolve('one 1\n'));
+    metrics.append(() => Promise.resolve('two 2\n'));
+    expect(await metrics.render()).toMatch(/sluice_build_info\{[^]*\none 1\ntwo 2\n$/);
+  });
+
   it('moves the metrics that stand alone', async () => {
     metrics.rejected('saturated');
     metrics.retried(2);

@@ -2,13 +2,16 @@
 import type { Written } from '../written.ts';
 import { notOneOf } from './vllm-router-values.ts';
 
+/** Less than one block of any prompt is worth: load decides among those that hold equally much, and nothing else. */
+const tieBreak = 0.0001;
+
 const profiles: Readonly<Record<string, Written>> = {
-  roundrobin: profileOf(['round-robin']),
-  session: profileOf(['session-affinity']),
-  prefixaware: profileOf(['prefix-cache']),
+  roundrobin: profileOf({ 'round-robin': 1 }),
+  session: profileOf({ 'session-affinity': 1 }),
+  prefixaware: profileOf({ 'prefix-cache': 1, 'least-request': tieBreak }),
   // There: matched share - (load - mean) / max(1, mean). Here load is compared with the greatest instead of the mean.
   loadaware: {
-    ...profileOf(['prefix-cache', 'least-request']),
+    ...profileOf({ 'prefix-cache': 1, 'least-request': 1 }),
     pluginConfig: [{ name: 'least-request', args: { loadScale: 1 } }],
   },
 };
@@ -33,12 +36,12 @@ export function logicFault(logic: unknown): string | undefined {
   return notOneOf(logic, Object.keys(profiles));
 }
 
-/** Equal weights. As vllm-router has it, nobody is filtered out for a long queue. */
-function profileOf(scorers: readonly string[]): Written {
+/** Scorers and their weights. As vllm-router has it, nobody is filtered out for a long queue. */
+function profileOf(scorers: Readonly<Record<string, number>>): Written {
   return {
     plugins: {
       Filter: { enabled: [] },
-      Score: { enabled: scorers.map((name) => ({ name, weight: 1 })) },
+      Score: { enabled: Object.entries(scorers).map(([name, weight]) => ({ name, weight })) },
     },
   };
 }

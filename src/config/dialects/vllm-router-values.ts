@@ -3,6 +3,9 @@ import { didYouMean, shown } from '../describe-issue.ts';
 import type { Written } from '../written.ts';
 import type { ConfigPath, Finding } from './dialect.ts';
 
+/** The value of a field, known by its name in the JSON file; undefined where nothing is said. */
+export type ReadField = (field: string) => unknown;
+
 /** The items of `a,b,c` without surrounding blanks, or of a list as they are. A trailing comma is no item. */
 export function commaList(value: unknown): readonly unknown[] | undefined {
   if (Array.isArray(value)) return value.map((item: unknown) => item);
@@ -33,4 +36,9 @@ export function unknownFields(path: ConfigPath, mapping: Written, fields: readon
       const ending = hint === '' ? `; there are ${fields.join(', ')}` : hint;
       return { path, key, message: `there is no field ${shown(key)} here${ending}` };
     });
+}
+
+/** Without fields that say nothing. */
+export function stated(fields: Written): Written {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
 }

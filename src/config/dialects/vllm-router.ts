@@ -2,12 +2,12 @@
  * The dynamic configuration of vllm-router, as JSON or YAML, and the spec of a StaticRoute, which says the same in camel
  * case. Lists are strings with commas there; real lists are taken as well.
  */
-import { shown } from '../describe-issue.ts';
 import { isMapping, type Written } from '../written.ts';
 import type { ConfigPath, Dialect, Finding } from './dialect.ts';
+import { aliasedModels, aliasFaults } from './vllm-router-aliases.ts';
 import { backendLists, backendsByModel, type BackendForm } from './vllm-router-backends.ts';
 import { logicFault, schedulerFor } from './vllm-router-logics.ts';
-import { commaList, notAList, notOneOf, unknownFields } from './vllm-router-values.ts';
+import { notOneOf, stated, unknownFields, type ReadField } from './vllm-router-values.ts';
 
 /** How one file format differs from the others. */
 interface Form {
@@ -24,8 +24,17 @@ interface Form {
 /** Any of these shows what the file is. */
 const marks = ['service_discovery', 'routing_logic', 'static_backends', 'static_models'];
 
+/** What says how engines are checked, and the name of that in the `healthChecks` of Sluice's own form. */
+const healthCheckFields: Readonly<Record<string, string>> = {
+  static_backend_health_checks: 'enabled',
+  static_backend_health_check_interval: 'interval',
+  static_backend_health_check_timeout_seconds: 'timeout',
+};
+
 const readFields = [
   ...marks,
+  'static_model_types',
+  ...Object.keys(healthCheckFields),
   'static_aliases',
   'session_key',
   'k8s_port',
@@ -34,16 +43,8 @@ const readFields = [
   'callbacks',
 ];
 
-/** What Sluice finds out for itself (who is healthy), and what only routing logics look at that are refused. */
-const fieldsWithoutEffect = [
-  'static_model_types',
-  'static_backend_health_checks',
-  'static_backend_health_check_interval',
-  'static_backend_health_check_timeout_seconds',
-  'static_model_labels',
-  'prefill_model_labels',
-  'decode_model_labels',
-];
+/** What only routing logics look at that are refused. */
+const fieldsWithoutEffect = ['static_model_labels', 'prefill_model_labels', 'decode_model_labels'];
 
 const discoveries = ['static', 'k8s'];
 
@@ -90,7 +91,7 @@ function createDialect({ name, spell, defaults, otherFields, backends }: Form): 
       return stated({
         discovery: discoverySection(value, backends),
         scheduler: schedulerFor(value('routing_logic')),
-        models: modelsSection(value('static_aliases')),
+        models: aliasedModels(value('static_aliases')),
         sessions: sessionsSection(value('session_key')),
       });
     },
@@ -119,12 +120,10 @@ function createDialect({ name, spell, defaults, otherFields, backends }: Form): 
   };
 }
 
-type ReadField = (field: string) => unknown;
-
 function discoverySection(value: ReadField, backends: BackendForm): Written | undefined {
   switch (value('service_discovery')) {
     case 'static':
-      return { static: { backends: backends.read(value('static_backends'), value('static_models')) } };
+      return { static: stated({ backends: backends.read(value), healthChecks: healthChecks(value) }) };
     case 'k8s':
       return {
         kubernetes: stated({
@@ -138,7 +137,19 @@ function discoverySection(value: ReadField, backends: BackendForm): Written | un
   }
 }
 
+/** Undefined where nothing is said of them. */
+function healthChecks(value: ReadField): Written | undefined {
+  const checks = stated(
+    Object.fromEntries(Object.entries(healthCheckFields).map(([field, name]) => [name, value(field)])),
+  );
+  return Object.keys(checks).length === 0 ? undefined : checks;
+}
+
 function discoveryInFile(part: PropertyKey | undefined, rest: ConfigPath, backends: BackendForm): ConfigPath {
+  if (part === 'static' && rest[0] === 'healthChecks') {
+    const [field] = Object.entries(healthCheckFields).find(([, name]) => name === rest[1]) ?? [];
+    return [field ?? 'static_backend_health_checks'];
+  }
   if (part === 'static') return backends.toFile(rest);
   switch (part === 'kubernetes' ? rest[0] : undefined) {
     case 'port':
@@ -152,44 +163,17 @@ function discoveryInFile(part: PropertyKey | undefined, rest: ConfigPath, backen
   }
 }
 
-/** `alias:model,alias:model`, or a mapping. */
-function modelsSection(aliases: unknown): Written | undefined {
-  if (aliases === undefined) return undefined;
-  if (isMapping(aliases)) return { aliases };
-  const pairs = (commaList(aliases) ?? []).map(aliasAndModel).filter((pair) => pair !== undefined);
-  return { aliases: Object.fromEntries(pairs) };
-}
-
-function checkAliases(aliases: unknown): Finding[] {
-  if (aliases === undefined || isMapping(aliases)) return [];
-  const items = commaList(aliases);
-  if (items === undefined) return [notAList(['static_aliases'], aliases)];
-  return items.flatMap((item, i) => {
-    if (aliasAndModel(item) !== undefined) return [];
-    const message = `${shown(item)} is not an alias and a model with one ":" between them; a mapping can have names with more`;
-    return [{ path: ['static_aliases', i], message }];
-  });
-}
-
-function aliasAndModel(item: unknown): readonly [string, string] | undefined {
-  const [alias, model, ...more] = typeof item === 'string' ? item.split(':') : [];
-  return alias === undefined || model === undefined || more.length > 0
-    ? undefined
-    : [alias.trim(), model.trim()];
-}
-
 function sessionsSection(key: unknown): Written | undefined {
   return key === undefined || key === '' ? undefined : { headers: [key] };
 }
 
 /** What is wrong with the values, at paths that begin with the name of a field in the JSON file. */
 function faultsOf(value: ReadField, backends: BackendForm): Finding[] {
-  const faults = checkAliases(value('static_aliases'));
+  const faults = aliasFaults(value('static_aliases'));
   const discovery = value('service_discovery');
   if (!discoveries.some((known) => known === discovery))
     faults.push({ path: ['service_discovery'], message: notOneOf(discovery, discoveries) });
-  if (discovery === 'static')
-    faults.push(...backends.check(value('static_backends'), value('static_models')));
+  if (discovery === 'static') faults.push(...backends.check(value));
 
   const logic = value('routing_logic');
   const wrongLogic = logicFault(logic);
@@ -201,9 +185,4 @@ function faultsOf(value: ReadField, backends: BackendForm): Finding[] {
   if (callbacks !== undefined && callbacks !== '')
     faults.push({ path: ['callbacks'], message: 'Sluice does not run Python code: remove the field' });
   return faults;
-}
-
-/** Without fields that say nothing. */
-function stated(fields: Written): Written {
-  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
 }

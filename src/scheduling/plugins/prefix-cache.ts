@@ -17,46 +17,61 @@ interface PrefixCacheParams {
   readonly maxBlocksToMatch: number;
   readonly maxHashCacheSize: number;
   readonly topKMatches: number;
+  readonly minMatchBytes: number;
   readonly maxTotalEntries: number;
 }
 
 /**
  * score = blocks of the prompt that the endpoint was sent / blocks of the prompt, for the `topKMatches` best holders and
- * everybody who holds as much as the last of them; 0 for the others. Affinity is learned when a request is routed, so a
- * burst of one new prompt stays together.
+ * everybody who holds as much as the last of them, unless that is less than `minMatchBytes`; 0 for the others. Affinity is
+ * learned when a request is routed, so a burst of one new prompt stays together.
  */
 export const prefixCacheScorer: ScorerDefinition<PrefixCacheParams> = {
   kind: 'scorer',
   type: 'prefix-cache',
   description: 'Prefers endpoints that were recently sent a prompt with the same beginning.',
-  params: z.strictObject({
-    blockSizeToHash: z.int().min(1).max(65_536).default(64).describe('Bytes of prompt text in a block.'),
-    maxBlocksToMatch: z
-      .int()
-      .min(1)
-      .max(4096)
-      .default(128)
-      .describe('Blocks of a prompt that are looked at; the rest of the text is ignored.'),
-    maxHashCacheSize: z
-      .int()
-      .min(1)
-      .max(10_000_000)
-      .default(50_000)
-      .describe('Blocks remembered per endpoint.'),
-    topKMatches: z
-      .int()
-      .min(1)
-      .default(5)
-      .describe('How many holders get a score; those that hold as much as the last of them do too.'),
-    maxTotalEntries: z
-      .int()
-      .min(1)
-      .max(10_000_000)
-      .default(2_000_000)
-      .describe(
-        'Blocks remembered over all endpoints, each costing some 72 bytes; when full, all get equal shares.',
-      ),
-  }),
+  params: z
+    .strictObject({
+      blockSizeToHash: z.int().min(1).max(65_536).default(64).describe('Bytes of prompt text in a block.'),
+      maxBlocksToMatch: z
+        .int()
+        .min(1)
+        .max(4096)
+        .default(128)
+        .describe('Blocks of a prompt that are looked at; the rest of the text is ignored.'),
+      maxHashCacheSize: z
+        .int()
+        .min(1)
+        .max(10_000_000)
+        .default(50_000)
+        .describe('Blocks remembered per endpoint.'),
+      topKMatches: z
+        .int()
+        .min(1)
+        .default(5)
+        .describe('How many holders get a score; those that hold as much as the last of them do too.'),
+      minMatchBytes: z
+        .int()
+        .min(0)
+        .default(0)
+        .describe('Bytes of the prompt that a holder must have been sent to get a score.'),
+      maxTotalEntries: z
+        .int()
+        .min(1)
+        .max(10_000_000)
+        .default(2_000_000)
+        .describe(
+          'Blocks remembered over all endpoints, each costing some 72 bytes; when full, all get equal shares.',
+        ),
+    })
+    .refine(
+      ({ minMatchBytes, blockSizeToHash, maxBlocksToMatch }) =>
+        minMatchBytes <= blockSizeToHash * maxBlocksToMatch,
+      {
+        error:
+          'minMatchBytes must not be more than blockSizeToHash * maxBlocksToMatch: nobody would ever get a score',
+      },
+    ),
   create: (params, deps, previous) =>
     new PrefixCache(params, deps, previous instanceof PrefixCache ? previous : undefined),
 };
@@ -69,6 +84,7 @@ class PrefixCache implements Scorer {
   readonly #index: PrefixIndex;
   readonly #hasher: BlockHasher;
   readonly #topK: number;
+  readonly #minBlocks: number;
   /** By indexes before this one. */
   readonly #evictedBefore: number;
   /** Whose chain the hasher holds, so that learning in the tick of the decision does not hash again. */
@@ -82,6 +98,7 @@ class PrefixCache implements Scorer {
     this.promptHeadBytes = blockSizeToHash * maxBlocksToMatch;
     this.#blockBytes = blockSizeToHash;
     this.#topK = params.topKMatches;
+    this.#minBlocks = Math.ceil(params.minMatchBytes / blockSizeToHash);
     this.#lost = previous === undefined ? new WeakSet() : previous.#lost;
     if (previous !== undefined && previous.#blockBytes === blockSizeToHash) {
       this.#seed = previous.#seed;
@@ -101,7 +118,8 @@ class PrefixCache implements Scorer {
     this.#hash(request);
     if (this.#index.match(this.#hasher, candidates, this.#topK, scores) === 0) return;
     const blocks = this.#hasher.count;
-    for (let i = 0; i < candidates.length; i++) scores[i]! /= blocks;
+    const least = this.#minBlocks;
+    for (let i = 0; i < candidates.length; i++) scores[i] = scores[i]! < least ? 0 : scores[i]! / blocks;
   }
 
   onRouted(request: InferenceRequest, endpoint: Endpoint): void {

@@ -98,14 +98,14 @@ static_aliases:
     expect(read(yaml)).toEqual({
       form: 'vllm-router dynamic configuration by model',
       backends: [
-        { url: 'http://localhost:9001', models: ['facebook/opt-125m', 'llama'] },
-        { url: 'http://localhost:9003', models: ['facebook/opt-125m'] },
+        { url: 'http://localhost:9001', models: ['facebook/opt-125m', 'llama'], type: 'completion' },
+        { url: 'http://localhost:9003', models: ['facebook/opt-125m'], type: 'completion' },
         { url: 'http://localhost:9002', models: ['llama'] },
       ],
       filters: 0,
       scorers: [['round-robin', 1]],
     });
-    expect(parseConfig(yaml, '').config.models.aliases).toEqual(new Map([['gpt:4', 'llama']]));
+    expect(parseConfig(yaml, '').config.models.rewrites).toEqual(new Map([['gpt:4', 'llama']]));
   });
 
   it('reads the spec of a StaticRoute, which needs neither discovery nor logic', () => {
@@ -123,7 +123,14 @@ configMapName: routes
   const logics: [string, Record<string, unknown>, [string, number][]][] = [
     ['roundrobin', {}, [['round-robin', 1]]],
     ['session', { session_key: 'X-User-Id' }, [['session-affinity', 1]]],
-    ['prefixaware', {}, [['prefix-cache', 1]]],
+    [
+      'prefixaware',
+      {},
+      [
+        ['prefix-cache', 1],
+        ['least-request', 0.0001],
+      ],
+    ],
     [
       'loadaware',
       {},
@@ -143,26 +150,60 @@ configMapName: routes
     expect(parseConfig(json({}), '').config.sessions).toEqual({ headers: [] });
   });
 
-  it('reads aliases', () => {
-    const text = json({ static_aliases: 'gpt-4:llama, small : facebook/opt-125m' });
-    expect(parseConfig(text, '').config.models.aliases).toEqual(
-      new Map([
+  it('reads aliases, which count before served models and are not listed', () => {
+    const text = json({ static_aliases: 'gpt-4:llama, small : facebook/opt-125m,llama:llama' });
+    expect(parseConfig(text, '').config.models).toEqual({
+      aliases: new Map(),
+      rewrites: new Map([
         ['gpt-4', 'llama'],
         ['small', 'facebook/opt-125m'],
       ]),
-    );
+    });
+    const mapping = json({ static_aliases: { same: 'same', 'gpt:4': 'llama' } });
+    expect(parseConfig(mapping, '').config.models.rewrites).toEqual(new Map([['gpt:4', 'llama']]));
   });
 
-  it('takes no notice of what is for health checks and disaggregation', () => {
-    const more = {
-      static_model_types: 'chat',
-      static_model_labels: 'a',
+  it('takes an engine that is listed for several models as one', () => {
+    const text = json({ static_backends: 'http://a:1,http://b:2,http://a:1', static_models: 'm,m,n' });
+    expect(read(text).backends).toEqual([
+      { url: 'http://a:1', models: ['m', 'n'] },
+      { url: 'http://b:2', models: ['m'] },
+    ]);
+  });
+
+  it('reads health checks and what they need', () => {
+    const backends = 'http://a:1,http://b:2';
+    const types = { static_backends: backends, static_model_types: 'chat, embeddings' };
+    const discovery = (more: Record<string, unknown>) =>
+      parseConfig(json({ ...types, ...more }), '').config.discovery.static;
+    expect(discovery({}).healthChecks).toBeUndefined();
+    expect(discovery({ static_backend_health_checks: true })).toEqual({
+      backends: [
+        { url: 'http://a:1', models: [], type: 'chat' },
+        { url: 'http://b:2', models: [], type: 'embeddings' },
+      ],
+      healthChecks: { intervalMs: 60_000, timeoutMs: 10_000 },
+    });
+    const checks = {
       static_backend_health_checks: true,
-      static_backend_health_check_interval: 60,
-      static_backend_health_check_timeout_seconds: 10,
-      prefill_model_labels: 'p',
-      decode_model_labels: 'd',
+      static_backend_health_check_interval: 5,
+      static_backend_health_check_timeout_seconds: 2,
     };
+    expect(discovery(checks).healthChecks).toEqual({ intervalMs: 5000, timeoutMs: 2000 });
+  });
+
+  it('says nothing of health checks where the file does not', () => {
+    const root = { service_discovery: 'static', static_backends: 'http://a:1' };
+    expect(vllmRouter.toSluice({ ...root, static_backend_health_checks: null })['discovery']).toEqual({
+      static: { backends: [{ url: 'http://a:1' }] },
+    });
+    expect(vllmRouter.toSluice({ ...root, static_backend_health_check_interval: 9 })['discovery']).toEqual({
+      static: { backends: [{ url: 'http://a:1' }], healthChecks: { interval: 9 } },
+    });
+  });
+
+  it('takes no notice of labels', () => {
+    const more = { static_model_labels: 'a', prefill_model_labels: 'p', decode_model_labels: 'd' };
     expect(read(json(more))).toEqual(read(json({})));
   });
 
@@ -198,10 +239,30 @@ configMapName: routes
       ['static_models', 1],
       ['staticModels', 1],
     ],
+    [
+      ['discovery', 'static', 'backends', 1, 'type'],
+      ['static_model_types', 1],
+      ['staticModelTypes', 1],
+    ],
+    [
+      ['discovery', 'static', 'healthChecks', 'enabled'],
+      ['static_backend_health_checks'],
+      ['staticBackendHealthChecks'],
+    ],
+    [
+      ['discovery', 'static', 'healthChecks', 'interval'],
+      ['static_backend_health_check_interval'],
+      ['staticBackendHealthCheckInterval'],
+    ],
+    [
+      ['discovery', 'static', 'healthChecks', 'timeout'],
+      ['static_backend_health_check_timeout_seconds'],
+      ['staticBackendHealthCheckTimeoutSeconds'],
+    ],
     [['scheduler', 'plugins', 'Score'], ['routing_logic'], ['routingLogic']],
     [['sessions', 'headers', 0], ['session_key'], ['sessionKey']],
     [
-      ['models', 'aliases', 'a'],
+      ['models', 'rewrites', 'a'],
       ['static_aliases', 'a'],
       ['staticAliases', 'a'],
     ],
@@ -229,7 +290,7 @@ configMapName: routes
     );
   });
 
-  const faults: [string, string, string[]][] = [
+  const faults: [string, string, unknown[]][] = [
     [
       'missing fields',
       'static_backends: http://a:1',
@@ -278,8 +339,34 @@ configMapName: routes
       'lists of different lengths',
       'service_discovery: static\nrouting_logic: roundrobin\nstatic_backends: "http://a:1,http://b:2"\nstatic_models: m',
       [
-        '4:16 static_models: 1 model for 2 backends: give one model per backend, in the same order, or leave the field out to ask the engines',
+        '4:16 static_models: 1 model for 2 backends: give one model per backend, in the same order, or leave it out to ask the engines',
       ],
+    ],
+    [
+      'types that are too many, and no types',
+      'service_discovery: static\nrouting_logic: roundrobin\nstatic_backends: http://a:1\nstatic_model_types: "chatt,chat"',
+      [
+        '4:21 static_model_types: 2 types for 1 backend: give one type per backend, in the same order, or leave it out',
+        '4:21 static_model_types[0]: "chatt" is not one of "chat", "completion", "embeddings", "rerank", "score", "transcription", "vision", "messages"; did you mean "chat"?',
+      ],
+    ],
+    [
+      'health checks without types',
+      'service_discovery: static\nrouting_logic: roundrobin\nstatic_backends: http://a:1\nstatic_backend_health_checks: true',
+      [expect.stringMatching(/^1:1 static_model_types\[0\]: model types must be provided/)],
+    ],
+    [
+      'health checks that are none',
+      'service_discovery: static\nrouting_logic: roundrobin\nstatic_backends: http://a:1\nstatic_backend_health_checks: maybe\nstatic_backend_health_check_interval: 0',
+      [
+        '4:31 static_backend_health_checks: "maybe" is not true or false',
+        '5:39 static_backend_health_check_interval: duration 0 is out of range: more than 0 to 24 days',
+      ],
+    ],
+    [
+      'an engine that is listed twice for one model',
+      'service_discovery: static\nrouting_logic: roundrobin\nstatic_backends: "http://a:1,http://a:1"\nstatic_models: "m,m"',
+      ['3:18 static_backends[1]: "http://a:1" is the same engine as item 1 of the list'],
     ],
     [
       'items, by their place in the text',
@@ -319,14 +406,15 @@ configMapName: routes
     ],
     [
       'models without backends',
-      'service_discovery: static\nrouting_logic: roundrobin\nstatic_backends: http://a:1\nstatic_models:\n  a: [http://a:1]\n  b: {static_backend: http://a:1}\n  c: {static_backends: 7}\n  d: {static_backends: []}',
+      'service_discovery: static\nrouting_logic: roundrobin\nstatic_backends: http://a:1\nstatic_model_types: chat\nstatic_models:\n  a: [http://a:1]\n  b: {static_backend: http://a:1}\n  c: {static_backends: 7}\n  d: {static_backends: []}',
       [
         '3:18 static_backends: stands beside static_models, which lists the backends of each model already: remove it',
-        '5:6 static_models.a: ["http://a:1"] is not a mapping with static_backends',
-        '6:6 static_models.b.static_backends: is missing',
-        '6:7 static_models.b.static_backend: there is no field "static_backend" here; did you mean "static_backends"?',
-        '7:24 static_models.c.static_backends: 7 is neither a list nor a string with commas between its items',
-        '8:24 static_models.d.static_backends: names no engine',
+        '4:21 static_model_types: stands beside static_models, which says the type of each model already: remove it',
+        '6:6 static_models.a: ["http://a:1"] is not a mapping with static_backends',
+        '7:6 static_models.b.static_backends: is missing',
+        '7:7 static_models.b.static_backend: there is no field "static_backend" here; did you mean "static_backends"?',
+        '8:24 static_models.c.static_backends: 7 is neither a list nor a string with commas between its items',
+        '9:24 static_models.d.static_backends: names no engine',
       ],
     ],
     [

@@ -734,6 +734,7 @@ const prefixCache = {
   maxBlocksToMatch: 128,
   maxHashCacheSize: 50_000,
   topKMatches: 5,
+  minMatchBytes: 0,
   maxTotalEntries: 2_000_000,
 };
 const argument = (parameter: string, fault: string) => `pluginConfig[0].args.${parameter}: ${fault}`;

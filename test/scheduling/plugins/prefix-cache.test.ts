@@ -61,6 +61,26 @@ describe('prefix-cache scorer', () => {
     expect(scoresOf(scorer, [c, b, a], aRequest('aaaabbbb'))).toEqual([0, 1, 1]);
   });
 
+  it.each([
+    [0, [0.75, 0.25, 0]],
+    [4, [0.75, 0.25, 0]],
+    [5, [0.75, 0, 0]],
+    [12, [0.75, 0, 0]],
+    [13, [0, 0, 0]],
+  ])('score() leaves out holders of less than minMatchBytes, here %d, in whole blocks', (least, scores) => {
+    const scorer = create({ minMatchBytes: least });
+    scorer.onRouted?.(aRequest('aaaabbbbcccc'), a);
+    scorer.onRouted?.(aRequest('aaaaxxxx'), b);
+    expect(scoresOf(scorer, [a, b, c], aRequest('aaaabbbbccccdddd'))).toEqual(scores);
+  });
+
+  it('minMatchBytes must be within what is looked at', () => {
+    const valid = (params: object) => prefixCacheScorer.params.safeParse(params).success;
+    expect(valid({ minMatchBytes: 64 * 128 })).toBe(true);
+    expect(valid({ minMatchBytes: 64 * 128 + 1 })).toBe(false);
+    expect(valid({ minMatchBytes: 64 * 128 + 1, maxBlocksToMatch: 129 })).toBe(true);
+  });
+
   it('onRouted() learns at once, so the second request of a burst follows the first', () => {
     const scorer = create();
     const first = aRequest('aaaabbbb', { id: '1' });
@@ -108,6 +128,7 @@ describe('prefix-cache scorer', () => {
     ['more of maxBlocksToMatch', { maxBlocksToMatch: 1000 }],
     ['maxHashCacheSize', { maxHashCacheSize: 3 }],
     ['maxTotalEntries', { maxTotalEntries: 1000 }],
+    ['minMatchBytes', { minMatchBytes: 4 }],
     ['all of them', { topKMatches: 1, maxBlocksToMatch: 3, maxHashCacheSize: 3, maxTotalEntries: 9 }],
   ];
   it.each(kept)('create() keeps what its predecessor learned over another %s', (_, params) => {
