@@ -50,6 +50,15 @@ describe('createLogger()', () => {
     expect(plain(lines)).toMatch(/ERROR: Failed id=7\n {4}Error: outer[\s\S]+caused by: Error: inner/);
   });
 
+  it('writes a block line by line, and nothing else', () => {
+    const { log, lines } = capture('pretty');
+    log.info('\nfirst\nsecond');
+    log.info('a client wrote this\nINFO: forged');
+    const text = lines.join('');
+    expect(text).toMatch(/INFO: \n\s*first\n\s*second\n/);
+    expect(text).toContain('a client wrote this INFO: forged\n');
+  });
+
   it('chooses pretty at a terminal and JSON elsewhere', () => {
     const terminal = capture('auto', { isTTY: true });
     terminal.log.info('hello');
