@@ -60,6 +60,18 @@ function afterRestart(waiting: readonly string[]): string {
   return `, except for ${waiting.join(', ')}: ${waiting.length === 1 ? 'it needs' : 'they need'} a restart`;
 }
 
+/** A model that an endpoint answers for no more, or again; of a whole endpoint its membership tells. */
+export function announceInferenceCheck(
+  log: Logger,
+  { id, health }: Endpoint,
+  model: string,
+  problem: string | undefined,
+): void {
+  if (problem === undefined) log.info({ endpoint: id, model }, `Endpoint ${id} serves ${model} again`);
+  else if (health.kind === 'healthy')
+    log.warn({ endpoint: id, model, problem }, `Endpoint ${id} does not serve ${model}: ${problem}`);
+}
+
 /** Endpoints that came, went, or failed. */
 export function announceMembership(
   log: Logger,

@@ -1,14 +1,18 @@
 /** The composition root: every concrete part, in the order in which it starts. Nothing else knows them all. */
 import { randomBytes } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import { isDeepStrictEqual } from 'node:util';
-import { announceConfiguration, announceKeys, announceMembership, announceReload } from './announce.ts';
+import {
+  announceConfiguration,
+  announceInferenceCheck,
+  announceKeys,
+  announceMembership,
+  announceReload,
+} from './announce.ts';
 import { createDebugRoutes } from './admin/debug.ts';
 import { createHealthRoutes, someEndpointReady, type ReadinessCheck } from './admin/health.ts';
 import { createAdminServer } from './admin/http.ts';
 import { createMetricsRoute } from './admin/metrics-page.ts';
 import { createAuthenticator, type AuthDeps, type Authenticator } from './auth/authenticate.ts';
-import { createModelAccess } from './auth/model-access.ts';
 import { dynamicConfig } from './config/dialects/dynamic-config.ts';
 import { effectiveConfig } from './config/explain/effective-config.ts';
 import { withoutSecrets } from './config/explain/secrets.ts';
@@ -17,12 +21,9 @@ import { createLiveConfig, type ConfigStatus } from './config/live-config.ts';
 import type { LoadedConfig } from './config/load.ts';
 import type { Config } from './config/schema.ts';
 import { watchSource } from './config/watch-source.ts';
-import {
-  createStaticDiscovery,
-  parseBackends,
-  resolveBySystem,
-  type StaticBackend,
-} from './discovery/static.ts';
+import { createStaticDiscovery, resolveBySystem } from './discovery/static.ts';
+import { createInferenceChecks } from './endpoints/inference-check.ts';
+import { sendInference } from './endpoints/send-inference.ts';
 import { createEndpointStore } from './endpoints/endpoint-store.ts';
 import { createScraper } from './endpoints/scraper.ts';
 import { createEndpointDiscovery } from './envoy/eds.ts';
@@ -31,15 +32,19 @@ import { startExtProcServer, type ExtProcServer } from './extproc/server.ts';
 import { systemClock as clock } from './lib/clock.ts';
 import { countExchange, createExchangeLog } from './observability/exchange-report.ts';
 import { createLogger, type Logger } from './observability/log.ts';
+import {
+  configuredBackends,
+  engineTrust,
+  inferenceCheckOptions,
+  requestSettings,
+  scraperOptions,
+} from './part-options.ts';
 import { createSubjectLabel } from './observability/subject-label.ts';
 import { createTraffic } from './observability/traffic.ts';
 import { createMetrics } from './observability/metrics.ts';
 import { createAliasWatch } from './request/alias-watch.ts';
-import { createPathMatcher } from './request/api-paths.ts';
-import { createCrossOrigin } from './request/cross-origin.ts';
 import { createRequestHandler } from './request/handle-request.ts';
 import { createLocalAnswers } from './request/local-answers.ts';
-import type { RequestSettings } from './request/request-settings.ts';
 import { createDecisionLog } from './scheduling/decision-log.ts';
 import { createProfile } from './scheduling/profile.ts';
 import { createScheduler } from './scheduling/scheduler.ts';
@@ -86,6 +91,7 @@ export async function startServe(options: AppOptions): Promise<App> {
   const version = await packageVersion();
   const log = options.log ?? createLogger(config.log);
   const backends = configuredBackends(config);
+  const trust = await engineTrust(config);
 
   const store = createEndpointStore({ clock });
   const metrics = createMetrics({ store, clock, version });
@@ -98,7 +104,19 @@ export async function startServe(options: AppOptions): Promise<App> {
       onBug: (error, endpoint) =>
         log.error({ err: error, endpoint: endpoint.id }, 'Cannot probe an endpoint'),
     },
-    { ...config.scrape, ...engineHeaders(config), ...(await engineTrust(config)) },
+    scraperOptions(config, trust),
+  );
+  const inferenceChecks = createInferenceChecks(
+    {
+      store,
+      clock,
+      random,
+      send: sendInference,
+      onChange: (endpoint, model, problem) => announceInferenceCheck(log, endpoint, model, problem),
+      onBug: (error, endpoint) =>
+        log.error({ err: error, endpoint: endpoint.id }, 'Cannot check an endpoint by inference'),
+    },
+    inferenceCheckOptions(config, trust),
   );
   const authDeps = (): AuthDeps => ({
     clock,
@@ -155,11 +173,9 @@ export async function startServe(options: AppOptions): Promise<App> {
       onEntry: (result) => metrics.accessLogEntry(result),
     },
   );
-  /** What clients may ask: they are told of the configuration only where it is vllm-router's, which always did so. */
-  const health = (): object => ({
-    status: 'healthy',
-    ...(options.reflectsConfig === true ? { dynamic_config: dynamicConfig(live.status().root) } : {}),
-  });
+  /** Clients are told of the configuration only where it is vllm-router's, which always did so. */
+  const reflected = (): Readonly<Record<string, unknown>> =>
+    options.reflectsConfig === true ? { dynamic_config: dynamicConfig(live.status().root) } : {};
   const logSecret = randomBytes(32);
   let nameOf = createSubjectLabel(config.log, logSecret);
   const logExchange = createExchangeLog(log, (principal) => nameOf(principal));
@@ -174,7 +190,7 @@ export async function startServe(options: AppOptions): Promise<App> {
         snapshot: () => store.snapshot,
         version,
         startedAtSeconds: Math.floor(clock.epochMs() / 1000),
-        health: () => ({ healthy: true, body: health() }),
+        health: () => ({ healthy: true, body: { status: 'healthy', ...reflected() } }),
         metrics: async () => ({ contentType: metrics.contentType, body: await metrics.render() }),
       }),
       onRouted: (record, endpoint, { sessionKey }) => traffic.routed(record, endpoint, sessionKey),
@@ -199,7 +215,7 @@ export async function startServe(options: AppOptions): Promise<App> {
     initial: loaded,
     load: options.reload ?? (() => loaded),
     async prepare(next) {
-      const trust = await engineTrust(next);
+      const nextTrust = await engineTrust(next);
       const nextBackends = configuredBackends(next);
       const nextAuthenticator = isSameAuth(next, live.current.config)
         ? authenticator
@@ -215,7 +231,9 @@ export async function startServe(options: AppOptions): Promise<App> {
         nameOf = createSubjectLabel(next.log, logSecret);
         updateServing();
         watchAliases(settings.models, store.snapshot);
-        scraper.update({ ...next.scrape, ...engineHeaders(next), ...trust });
+        scraper.update(scraperOptions(next, nextTrust));
+        // Before discovery: what is new is held back at once.
+        inferenceChecks.update(inferenceCheckOptions(next, nextTrust));
         traffic.update(next.stats);
         discovery.update({ backends: nextBackends, dnsIntervalMs: next.discovery.dnsIntervalMs });
         log.level = next.log.level;
@@ -247,13 +265,14 @@ export async function startServe(options: AppOptions): Promise<App> {
           endpoints: store.snapshot.endpoints.length,
           auth: authenticator.status(),
           config: describeConfigStatus(live.status()),
+          ...reflected(),
         }),
       }),
       createMetricsRoute(metrics),
       ...createDebugRoutes({
         clock,
         snapshot: () => store.snapshot,
-        problems: (endpoint) => ({ ...scraper.status(endpoint) }),
+        problems: (endpoint) => ({ ...scraper.status(endpoint), ...inferenceChecks.status(endpoint) }),
         decisions: () =>
           decisionLog.list().map(({ requestId, ...decision }) => ({ id: requestId, ...decision })),
         config: () => ({
@@ -290,6 +309,7 @@ export async function startServe(options: AppOptions): Promise<App> {
   }
   const stopServing = store.subscribe(updateServing);
   scraper.start();
+  inferenceChecks.start();
   discovery.start();
   traffic.start();
   // Nobody waits for keys: until they are there, Sluice is not ready and says 503.
@@ -336,6 +356,7 @@ export async function startServe(options: AppOptions): Promise<App> {
       traffic.stop();
       authenticator.stop();
       discovery.stop();
+      inferenceChecks.stop();
       scraper.stop();
       stopServing();
       stopWatching();
@@ -350,17 +371,6 @@ export async function startServe(options: AppOptions): Promise<App> {
 
 /** Room for the fields around a body in a message, and for the head. */
 const messageOverheadBytes = 1024 * 1024;
-
-/** The engines that the configuration lists. Throws where there is none. */
-function configuredBackends(config: Config): readonly StaticBackend[] {
-  const backends = config.discovery.static.backends.flatMap(({ url, models }) =>
-    parseBackends(url, undefined).map((backend) => ({ ...backend, models })),
-  );
-  if (backends.length > 0) return backends;
-  throw new Error(
-    'Cannot serve without engines: name them with --static-backends, or under discovery.static.backends',
-  );
-}
 
 /** Models by group are no business of the authenticator's. */
 function isSameAuth(next: Config, now: Config): boolean {
@@ -403,35 +413,4 @@ function describeConfigStatus(status: ConfigStatus): object {
 
 function exchanges(count: number): string {
   return `${count} ${count === 1 ? 'exchange' : 'exchanges'}`;
-}
-
-function requestSettings(config: Config, authenticator: Authenticator): RequestSettings {
-  return {
-    authenticate: (headers, path, peer) => authenticator.authenticate(headers, path, peer),
-    mayCall: createModelAccess(config.auth.models),
-    privateHeaders: authenticator.strippedHeaders,
-    crossOrigin: createCrossOrigin(config.cors),
-    matchPath: createPathMatcher(config.routes.allow, config.routes.metrics),
-    maxBodyBytes: config.limits.maxBodyBytes,
-    maxBodyDepth: config.limits.maxBodyDepth,
-    maxAttempts: maxAttempts(config),
-    usageMode: config.usage.source,
-    sampleRate: config.usage.sampleRate,
-    models: config.models,
-    sessionHeaders: config.sessions.headers,
-  };
-}
-
-/** One destination means one attempt: some gateways take no list. */
-function maxAttempts({ scheduler: { maxEndpoints }, envoy: { retries } }: Config): number {
-  return maxEndpoints === 1 ? 1 : Math.max(maxEndpoints, retries + 1);
-}
-
-function engineHeaders({ scrape: { apiKey } }: Config): { headers?: Readonly<Record<string, string>> } {
-  return apiKey === undefined ? {} : { headers: { authorization: `Bearer ${apiKey}` } };
-}
-
-async function engineTrust({ envoy: { upstreamTls } }: Config): Promise<{ ca?: string; insecure?: boolean }> {
-  if (upstreamTls.insecureSkipVerify) return { insecure: true };
-  return upstreamTls.caFile === undefined ? {} : { ca: await readFile(upstreamTls.caFile, 'utf8') };
 }

@@ -12,6 +12,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   cli: ['app.ts', 'router.ts', 'config', 'discovery', 'envoy', 'engine-sim', 'observability', 'lib'],
   'app.ts': [
     'announce.ts',
+    'part-options.ts',
     'admin',
     'auth',
     'config',
@@ -26,6 +27,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'version.ts',
   ],
   'announce.ts': ['auth', 'config', 'endpoints', 'observability'],
+  'part-options.ts': ['auth', 'config', 'discovery', 'endpoints', 'request'],
   'router.ts': ['app.ts', 'config', 'envoy', 'observability', 'lib'],
   'version.ts': ['lib'],
   admin: ['endpoints', 'lib'],

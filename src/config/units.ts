@@ -15,7 +15,7 @@ const bytesPerUnit: Readonly<Record<string, number>> = {
 };
 
 /** Timers of Node hold no more than 31 bits of milliseconds. */
-const maxDurationMs = 2 ** 31 - 1;
+export const maxDurationMs = 2 ** 31 - 1;
 
 interface DurationRange {
   /** Whether 0 is allowed and means "none". */

@@ -83,7 +83,8 @@ export function createEndpointProbe(
   let modelsProblem: string | undefined;
 
   async function run(): Promise<void> {
-    if (endpoint.health.kind !== 'healthy') await probeUnready();
+    // Not `endpoint.health`: what other checks hold against an endpoint makes no difference to how it is probed.
+    if (store.engineHealth(endpoint).kind !== 'healthy') await probeUnready();
     else if (!modelsAreDue() || (await checkUp())) await probeMetrics();
   }
 

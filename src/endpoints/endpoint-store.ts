@@ -1,5 +1,6 @@
-/** The one owner of all endpoints: takes what discovery and scraping found, publishes immutable snapshots. */
+/** The one owner of all endpoints: takes what discovery, scraping and checks found, publishes immutable snapshots. */
 import type { Clock } from '../lib/clock.ts';
+import { combinedHealth, mayServe, serveAlike, type CheckedModels } from './checked-models.ts';
 import type {
   EngineMetrics,
   Endpoint,
@@ -38,16 +39,28 @@ export interface EndpointStore {
   reportMetrics(endpoint: Endpoint, metrics: EngineMetrics | undefined): void;
   /** Replaces what the engine lists. */
   reportModels(endpoint: Endpoint, models: readonly ServedModel[]): void;
-  /** The engine answered: the endpoint is ready from now on. */
+  /** The engine answered: the endpoint is ready from now on, as far as checks let it. */
   reportHealthy(endpoint: Endpoint): void;
   /** The engine cannot be used; forgets its metrics. */
   reportUnhealthy(endpoint: Endpoint, reason: string): void;
+  /**
+   * Replaces what inference checks say of its models; undefined where nobody checks. A model that they do not let through
+   * is not ready here. An endpoint without any model that they let through is not healthy, and lost once one failed.
+   */
+  reportChecks(endpoint: Endpoint, checks: CheckedModels | undefined): void;
   /** The engine behind the endpoint is a new process: its caches are empty. */
   reportRestart(endpoint: Endpoint): void;
+  /** What `reportHealthy` and `reportUnhealthy` said, whatever the checks say. Its changes are published. */
+  engineHealth(endpoint: Endpoint): Health;
 }
 
 /** The store's own view of an endpoint: the operator's model list may change while the record lives. */
-type EndpointRecord = Endpoint & { configuredModels: readonly string[] };
+type EndpointRecord = Endpoint & {
+  configuredModels: readonly string[];
+  /** What probes say; `health` is what follows from it and the checks. */
+  engineHealth: Health;
+  checks: CheckedModels | undefined;
+};
 
 const nothing: readonly Endpoint[] = [];
 
@@ -63,7 +76,11 @@ export function createEndpointStore({ clock }: { readonly clock: Clock }): Endpo
   const listeners = new Set<EndpointListener>();
   let snapshot = buildSnapshot(0, []);
 
-  const has = (endpoint: Endpoint): boolean => records.get(endpoint.id) === endpoint;
+  /** Undefined where the endpoint left, even if another one has its address now. */
+  function find(endpoint: Endpoint): EndpointRecord | undefined {
+    const record = records.get(endpoint.id);
+    return record === endpoint ? record : undefined;
+  }
 
   function publish(change: Partial<EndpointChange>): void {
     snapshot = buildSnapshot(snapshot.generation + 1, [...records.values()]);
@@ -93,7 +110,8 @@ export function createEndpointStore({ clock }: { readonly clock: Clock }): Endpo
   /** Forgets what was observed; the slot is free once no exchange can settle on it any more. */
   function retire(record: EndpointRecord): void {
     record.metrics = undefined;
-    record.health = { kind: 'unknown' };
+    record.health = record.engineHealth = { kind: 'unknown' };
+    record.checks = undefined;
     record.listedModels = undefined;
     departed.add(record);
     if (record.inFlight === 0) release(record);
@@ -132,9 +150,20 @@ export function createEndpointStore({ clock }: { readonly clock: Clock }): Endpo
     if (changed) publish({ added, removed, lost: removed });
   }
 
-  function setHealth(endpoint: Endpoint, health: Health, lost: readonly Endpoint[]): void {
-    endpoint.health = health;
-    publish({ lost });
+  function setEngineHealth(record: EndpointRecord, health: Health): void {
+    const isNews = record.engineHealth.kind !== health.kind;
+    record.engineHealth = health;
+    refreshHealth(record, isNews);
+  }
+
+  /** Publishes what is news, or makes the endpoint another kind of healthy. Mere words are published by nobody. */
+  function refreshHealth(record: EndpointRecord, isNews: boolean): void {
+    const before = record.health;
+    const next = combinedHealth(record.engineHealth, record.checks, clock.nowMs());
+    const stillUnhealthy = before.kind === 'unhealthy' && next.kind === 'unhealthy';
+    record.health = stillUnhealthy ? { ...next, sinceMs: before.sinceMs } : next;
+    if (!isNews && before.kind === next.kind) return;
+    publish({ lost: next.kind === 'unhealthy' && !stillUnhealthy ? [record] : nothing });
   }
 
   return {
@@ -147,30 +176,35 @@ export function createEndpointStore({ clock }: { readonly clock: Clock }): Endpo
       return () => void listeners.delete(listener);
     },
     reportMetrics(endpoint, metrics) {
-      if (has(endpoint)) endpoint.metrics = metrics;
+      if (find(endpoint) !== undefined) endpoint.metrics = metrics;
     },
     reportModels(endpoint, models) {
-      if (!has(endpoint) || sameModels(endpoint.listedModels, models)) return;
+      if (find(endpoint) === undefined || sameModels(endpoint.listedModels, models)) return;
       endpoint.listedModels = new Map(models.map((model) => [model.id, model]));
       publish({});
     },
     reportHealthy(endpoint) {
-      if (has(endpoint) && endpoint.health.kind !== 'healthy')
-        setHealth(endpoint, { kind: 'healthy' }, nothing);
+      const record = find(endpoint);
+      if (record !== undefined) setEngineHealth(record, { kind: 'healthy' });
     },
     reportUnhealthy(endpoint, reason) {
-      if (!has(endpoint)) return;
-      endpoint.metrics = undefined;
-      if (endpoint.health.kind !== 'unhealthy') {
-        setHealth(endpoint, { kind: 'unhealthy', reason, sinceMs: clock.nowMs() }, [endpoint]);
-      } else if (endpoint.health.reason !== reason) {
-        // Only the words changed: no new snapshot, and it is unhealthy since the same moment.
-        endpoint.health = { ...endpoint.health, reason };
-      }
+      const record = find(endpoint);
+      if (record === undefined) return;
+      record.metrics = undefined;
+      setEngineHealth(record, { kind: 'unhealthy', reason, sinceMs: clock.nowMs() });
+    },
+    reportChecks(endpoint, checks) {
+      const record = find(endpoint);
+      if (record === undefined) return;
+      const before = record.checks;
+      record.checks = checks;
+      // Who is not healthy is not ready for any model.
+      refreshHealth(record, record.health.kind === 'healthy' && !serveAlike(before, checks));
     },
     reportRestart(endpoint) {
-      if (has(endpoint)) notify({ lost: [endpoint] });
+      if (find(endpoint) !== undefined) notify({ lost: [endpoint] });
     },
+    engineHealth: (endpoint) => find(endpoint)?.engineHealth ?? { kind: 'unknown' },
   };
 }
 
@@ -183,6 +217,8 @@ function createRecord(target: EndpointTarget, slot: number): EndpointRecord {
     metrics: undefined,
     health: { kind: 'unknown' },
     listedModels: undefined,
+    engineHealth: { kind: 'unknown' },
+    checks: undefined,
   };
 }
 
@@ -225,14 +261,14 @@ function sameModels(
   });
 }
 
-function buildSnapshot(generation: number, endpoints: readonly Endpoint[]): EndpointSnapshot {
+function buildSnapshot(generation: number, endpoints: readonly EndpointRecord[]): EndpointSnapshot {
   const readyByModel = new Map<string, Endpoint[]>();
   const models = new Set<string>();
   for (const endpoint of endpoints) {
     const served = new Set([...endpoint.configuredModels, ...(endpoint.listedModels?.keys() ?? [])]);
     for (const model of served) {
       models.add(model);
-      if (endpoint.health.kind !== 'healthy') continue;
+      if (endpoint.health.kind !== 'healthy' || !mayServe(endpoint.checks, model)) continue;
       const ready = readyByModel.get(model);
       if (ready === undefined) readyByModel.set(model, [endpoint]);
       else ready.push(endpoint);

@@ -200,6 +200,126 @@ describe('createEndpointStore()', () => {
     expect(left).toMatchObject({ health: { kind: 'unknown' }, metrics: undefined, listedModels: undefined });
   });
 
+  describe('reportChecks()', () => {
+    const failed = (trustOthers: boolean, ...models: readonly string[]) => ({
+      trustOthers,
+      problems: new Map(models.map((model) => [model, `${model} failed`])),
+    });
+    const passed = (model: string) => ({ trustOthers: true, problems: new Map([[model, undefined]]) });
+
+    it('keeps an endpoint out of readiness until its first check passed', () => {
+      store.setTargets([target(1)]);
+      store.reportChecks(endpoint(1), failed(false));
+      store.reportHealthy(endpoint(1));
+      expect(endpoint(1).health).toEqual({ kind: 'unknown' });
+      expect(store.snapshot.readyByModel.size).toBe(0);
+      store.reportChecks(endpoint(1), passed('m'));
+      expect(endpoint(1).health).toEqual({ kind: 'healthy' });
+      expect(store.snapshot.readyByModel.get('m')).toEqual([endpoint(1)]);
+      expect(changes.every(({ lost }) => lost.length === 0)).toBe(true);
+    });
+
+    it('makes an endpoint whose only model failed unhealthy and lost, and keeps its metrics', () => {
+      store.setTargets([target(1)]);
+      store.reportHealthy(endpoint(1));
+      store.reportMetrics(endpoint(1), metrics);
+      clock.advance(700);
+      store.reportChecks(endpoint(1), failed(false, 'm'));
+      expect(lastChange()).toEqual({ added: [], removed: [], lost: ['1'] });
+      expect(endpoint(1).health).toEqual({ kind: 'unhealthy', reason: 'm failed', sinceMs: 700 });
+      expect(store.snapshot.readyByModel.size).toBe(0);
+      expect(store.snapshot.models).toEqual(new Set(['m']));
+      expect(endpoint(1).metrics).toBe(metrics);
+      expect(store.engineHealth(endpoint(1))).toEqual({ kind: 'healthy' });
+      store.reportChecks(endpoint(1), passed('m'));
+      expect(endpoint(1).health).toEqual({ kind: 'healthy' });
+      expect(lastChange().lost).toEqual([]);
+    });
+
+    it('takes a model that failed out of readiness and leaves the others, without loss', () => {
+      store.setTargets([target(1, { configuredModels: ['m', 'n'] }), target(2)]);
+      store.reportHealthy(endpoint(1));
+      store.reportHealthy(endpoint(2));
+      store.reportChecks(endpoint(1), failed(true, 'm'));
+      expect(store.snapshot.readyByModel.get('m')).toEqual([endpoint(2)]);
+      expect(store.snapshot.readyByModel.get('n')).toEqual([endpoint(1)]);
+      expect(endpoint(1).health).toEqual({ kind: 'healthy' });
+      expect(lastChange().lost).toEqual([]);
+      store.reportChecks(endpoint(1), undefined);
+      expect(store.snapshot.readyByModel.get('m')).toEqual([endpoint(1), endpoint(2)]);
+    });
+
+    it('publishes nothing where the same models are ready', () => {
+      store.setTargets([target(1)]);
+      const { generation } = store.snapshot;
+      store.reportChecks(endpoint(1), failed(false));
+      expect(store.snapshot.generation).toBe(generation);
+      store.reportHealthy(endpoint(1));
+      store.reportChecks(endpoint(1), passed('m'));
+      const ready = store.snapshot.generation;
+      store.reportChecks(endpoint(1), passed('m'));
+      store.reportChecks(endpoint(1), { trustOthers: true, problems: new Map() });
+      store.reportChecks(endpoint(1), undefined);
+      expect(store.snapshot.generation).toBe(ready);
+    });
+
+    it('says why in new words without a new snapshot, since the same moment', () => {
+      store.setTargets([target(1, { configuredModels: ['m', 'n'] })]);
+      store.reportHealthy(endpoint(1));
+      store.reportChecks(endpoint(1), failed(false, 'm'));
+      const { generation } = store.snapshot;
+      clock.advance(100);
+      store.reportChecks(endpoint(1), failed(false, 'n'));
+      expect(endpoint(1).health).toEqual({ kind: 'unhealthy', reason: 'n failed', sinceMs: 0 });
+      expect(store.snapshot.generation).toBe(generation);
+    });
+
+    it('is ready again only when both the engine and the checks say so', () => {
+      store.setTargets([target(1)]);
+      store.reportHealthy(endpoint(1));
+      store.reportChecks(endpoint(1), failed(false, 'm'));
+      clock.advance(10);
+      store.reportUnhealthy(endpoint(1), 'connection refused');
+      expect(endpoint(1).health).toEqual({ kind: 'unhealthy', reason: 'connection refused', sinceMs: 0 });
+      expect(lastChange().lost).toEqual([]);
+      store.reportHealthy(endpoint(1));
+      expect(endpoint(1).health).toEqual({ kind: 'unhealthy', reason: 'm failed', sinceMs: 0 });
+      store.reportUnhealthy(endpoint(1), 'connection refused');
+      store.reportChecks(endpoint(1), passed('m'));
+      expect(endpoint(1).health).toMatchObject({ reason: 'connection refused' });
+      store.reportHealthy(endpoint(1));
+      expect(endpoint(1).health).toEqual({ kind: 'healthy' });
+    });
+
+    it('publishes that an engine answers or not even where the checks keep it out', () => {
+      store.setTargets([target(1)]);
+      store.reportChecks(endpoint(1), failed(false));
+      const seen: string[] = [];
+      store.subscribe(() => seen.push(store.engineHealth(endpoint(1)).kind));
+      store.reportHealthy(endpoint(1));
+      store.reportHealthy(endpoint(1));
+      store.reportUnhealthy(endpoint(1), 'connection refused');
+      expect(seen).toEqual(['healthy', 'unhealthy']);
+    });
+
+    it('is forgotten when the endpoint leaves, and ignored afterwards', () => {
+      store.setTargets([target(1)]);
+      const left = endpoint(1);
+      left.inFlight = 1;
+      store.reportHealthy(left);
+      store.reportChecks(left, failed(false, 'm'));
+      store.setTargets([]);
+      const published = changes.length;
+      store.reportChecks(left, passed('m'));
+      expect(changes).toHaveLength(published);
+      expect(store.engineHealth(left)).toEqual({ kind: 'unknown' });
+      store.setTargets([target(1)]);
+      expect(endpoint(1)).toBe(left);
+      store.reportHealthy(left);
+      expect(left.health).toEqual({ kind: 'healthy' });
+    });
+  });
+
   it('reuses the lowest slot of endpoints that left', () => {
     store.setTargets([target(1), target(2), target(3)]);
     store.setTargets([target(3)]);

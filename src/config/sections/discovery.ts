@@ -2,6 +2,18 @@
 import { z } from 'zod';
 import { duration } from '../units.ts';
 
+/** The words of vllm-router's `--static-model-types`. */
+const modelTypes = [
+  'chat',
+  'completion',
+  'embeddings',
+  'rerank',
+  'score',
+  'transcription',
+  'vision',
+  'messages',
+] as const;
+
 const backend = z.strictObject({
   url: z
     .string()
@@ -14,7 +26,28 @@ const backend = z.strictObject({
     .array(z.string().min(1))
     .default([])
     .describe('Models that it serves; empty means: ask the engine.'),
+  type: z
+    .enum(modelTypes)
+    .optional()
+    .describe(
+      'What its models are for: which request a health check sends. Needed where health checks are on.',
+    ),
 });
+
+const healthChecks = z
+  .strictObject({
+    enabled: z
+      .boolean()
+      .default(false)
+      .describe(
+        'Ask each model of each engine for a few tokens, and route nothing to one that does not answer 200.',
+      ),
+    interval: duration().default(60_000).describe('How often each engine is asked.'),
+    timeout: duration().default(10_000).describe('How long one answer may take.'),
+  })
+  .transform(({ enabled, interval, timeout }) =>
+    enabled ? { intervalMs: interval, timeoutMs: timeout } : undefined,
+  );
 
 /** Where the endpoints come from. */
 export const discoverySection = z
@@ -34,6 +67,17 @@ export const discoverySection = z
           })
           .default([])
           .describe('The engines.'),
+        healthChecks: healthChecks
+          .prefault({})
+          .describe('Checks by tiny inference requests, besides those that every endpoint gets.'),
+      })
+      .superRefine(({ backends, healthChecks }, context) => {
+        if (healthChecks === undefined) return;
+        backends.forEach(({ type }, i) => {
+          if (type !== undefined) return;
+          const message = `model types must be provided where health checks are on: say what its models are for, one of ${modelTypes.join(', ')}`;
+          context.addIssue({ code: 'custom', path: ['backends', i, 'type'], message });
+        });
       })
       .prefault({})
       .describe('Endpoints that are listed here.'),

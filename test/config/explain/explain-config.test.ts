@@ -69,6 +69,9 @@ Everything else
       'static.backends[0].models | m, n',
       'static.backends[1].url | http://10.0.0.2:8000',
       'static.backends[1].models | none (default)',
+      'static.healthChecks.enabled | false (default)',
+      'static.healthChecks.interval | 1m (default)',
+      'static.healthChecks.timeout | 10s (default)',
     ]);
     expect(blocks('models: { aliases: { gpt-4: llama } }')).toHaveProperty('Models', [
       'aliases.gpt-4 | llama',
@@ -88,6 +91,9 @@ Everything else
       'none here: name engines with --static-backends',
       'dnsInterval | 1m',
       'static.backends | none (default)',
+      'static.healthChecks.enabled | false (default)',
+      'static.healthChecks.interval | 1m (default)',
+      'static.healthChecks.timeout | 10s (default)',
     ]);
   });
 

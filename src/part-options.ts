@@ -1,0 +1,79 @@
+/** What each part takes of the configuration. */
+import { readFile } from 'node:fs/promises';
+import type { Authenticator } from './auth/authenticate.ts';
+import { createModelAccess } from './auth/model-access.ts';
+import type { Config } from './config/schema.ts';
+import { parseBackends, type StaticBackend } from './discovery/static.ts';
+import type { CheckedBackend, InferenceCheckOptions } from './endpoints/inference-check.ts';
+import type { ScraperOptions } from './endpoints/scraper.ts';
+import { createPathMatcher } from './request/api-paths.ts';
+import { createCrossOrigin } from './request/cross-origin.ts';
+import type { RequestSettings } from './request/request-settings.ts';
+
+/** The engines that the configuration lists. Throws where there is none. */
+export function configuredBackends(config: Config): readonly (StaticBackend & CheckedBackend)[] {
+  const backends = config.discovery.static.backends.flatMap(({ url, models, type }) =>
+    parseBackends(url, undefined).map((backend) => ({ ...backend, models, type })),
+  );
+  if (backends.length > 0) return backends;
+  throw new Error(
+    'Cannot serve without engines: name them with --static-backends, or under discovery.static.backends',
+  );
+}
+
+/** For one state of the configuration; an exchange keeps to one. */
+export function requestSettings(config: Config, authenticator: Authenticator): RequestSettings {
+  return {
+    authenticate: (headers, path, peer) => authenticator.authenticate(headers, path, peer),
+    mayCall: createModelAccess(config.auth.models),
+    privateHeaders: authenticator.strippedHeaders,
+    crossOrigin: createCrossOrigin(config.cors),
+    matchPath: createPathMatcher(config.routes.allow, config.routes.metrics),
+    maxBodyBytes: config.limits.maxBodyBytes,
+    maxBodyDepth: config.limits.maxBodyDepth,
+    maxAttempts: maxAttempts(config),
+    usageMode: config.usage.source,
+    sampleRate: config.usage.sampleRate,
+    models: config.models,
+    sessionHeaders: config.sessions.headers,
+  };
+}
+
+/** One destination means one attempt: some gateways take no list. */
+function maxAttempts({ scheduler: { maxEndpoints }, envoy: { retries } }: Config): number {
+  return maxEndpoints === 1 ? 1 : Math.max(maxEndpoints, retries + 1);
+}
+
+function engineHeaders({ scrape: { apiKey } }: Config): { headers?: Readonly<Record<string, string>> } {
+  return apiKey === undefined ? {} : { headers: { authorization: `Bearer ${apiKey}` } };
+}
+
+/** Undefined: nobody is checked by inference. */
+export function inferenceCheckOptions(config: Config, trust: EngineTrust): InferenceCheckOptions | undefined {
+  const { healthChecks } = config.discovery.static;
+  return (
+    healthChecks && {
+      ...healthChecks,
+      ...engineHeaders(config),
+      ...trust,
+      backends: configuredBackends(config),
+    }
+  );
+}
+
+/** Whose certificates engines may show. */
+export interface EngineTrust {
+  readonly ca?: string;
+  readonly insecure?: boolean;
+}
+
+/** Rejects where the file of authorities cannot be read. */
+export async function engineTrust({ envoy: { upstreamTls } }: Config): Promise<EngineTrust> {
+  if (upstreamTls.insecureSkipVerify) return { insecure: true };
+  return upstreamTls.caFile === undefined ? {} : { ca: await readFile(upstreamTls.caFile, 'utf8') };
+}
+
+/** How endpoints are watched. */
+export function scraperOptions(config: Config, trust: EngineTrust): ScraperOptions {
+  return { ...config.scrape, ...engineHeaders(config), ...trust };
+}
