@@ -6,6 +6,7 @@ import type { Dialect, Finding } from './dialects/dialect.ts';
 import type { ConfigPath } from './dialects/dialect.ts';
 import { dialects } from './dialects/index.ts';
 import { sluice } from './dialects/sluice.ts';
+import { droppedNames } from './dropped-names.ts';
 import { fieldsAt } from './fields-at.ts';
 import { readKthenaEnvironment } from './kthena-environment.ts';
 import { repaired, repairOf, type Repair } from './lenient.ts';
@@ -80,13 +81,17 @@ function interpret(source: ConfigSource | undefined, options: LoadOptions): Load
   const layers = layered(environment.written, base, withEmptySections(dialect.toSluice(root), []), flags);
   const { written, result, ignored } = lenient ? checkLeniently(layers) : check(layers);
   for (const { issue, of, repairs } of ignored)
-    for (const finding of explain(issue, of))
-      warnings.push(
-        locate.inResult({
-          ...finding,
-          message: `${finding.message}; ${repairs.map((repair) => consequence(finding, repair, dialect)).join(', ')}`,
-        }),
+    for (const finding of explain(issue, of)) {
+      // An issue of several unknown fields is told as one fault for each.
+      const own = repairs.filter(
+        ({ path }) => issue.code !== 'unrecognized_keys' || path.at(-1) === finding.key,
       );
+      const consequences = own.map((repair) => consequence(finding, repair, dialect));
+      warnings.push(
+        locate.inResult({ ...finding, message: `${finding.message}; ${consequences.join(', ')}` }),
+      );
+    }
+  faults.push(...droppedNames(written).map((finding) => locate.inResult(finding)));
   for (const issue of result.error?.issues ?? []) {
     if (lenient && ignored.some((other) => other.issue === issue)) continue;
     faults.push(...explain(issue, written).map((finding) => locate.inResult(finding)));
@@ -131,7 +136,12 @@ function checkLeniently(layers: Written): Checked {
   let written = layers;
   for (;;) {
     const result = configSchema.safeParse(written);
-    if (result.success) return { written, result, ignored };
+    if (result.success) {
+      // A check of tokens must not get lost by a typing error, whatever Kthena would do.
+      const losesAuth =
+        result.data.auth.providers.length === 0 && ignored.some(({ issue }) => issue.path[0] === 'auth');
+      return losesAuth ? check(layers) : { written, result, ignored };
+    }
     const found = result.error.issues.map((issue) => ({ issue, of: written, repairs: repairOf(issue) }));
     const repairable = found.filter((each): each is Ignored => each.repairs !== undefined);
     ignored.push(...repairable);
@@ -176,8 +186,17 @@ function explain(issue: z.core.$ZodIssue, written: Written): Finding[] {
     ];
   }
   const fields = fieldsAt(configSchema, issue.path) ?? [];
-  return issue.keys.map((key) => ({ path: issue.path, key, message: unknownField(key, fields) }));
+  return issue.keys.map((key) => ({
+    path: issue.path,
+    key,
+    message: notYet[pathText([...issue.path, key])] ?? unknownField(key, fields),
+  }));
 }
+
+/** Fields that forms of others can say and this version does not know. */
+const notYet: Readonly<Record<string, string>> = {
+  'discovery.kubernetes': 'Kubernetes discovery is not in this version: list the engines',
+};
 
 function unknownField(key: string, fields: readonly string[]): string {
   const hint = didYouMean(key, fields);
@@ -240,8 +259,13 @@ function formOf(source: ConfigSource | undefined, dialect: Dialect): string {
 }
 
 /** What this version reads and does not do. */
-function withoutEffect({ fairness }: Config): string[] {
-  return fairness.enabled
-    ? ['fairness.enabled: this version of Sluice has no queue; requests are scheduled as they arrive']
-    : [];
+function withoutEffect({ fairness, sessions }: Config): string[] {
+  return [
+    ...(fairness.enabled
+      ? ['fairness.enabled: this version of Sluice has no queue; requests are scheduled as they arrive']
+      : []),
+    ...sessions.headers
+      .filter((name) => name.includes('_'))
+      .map((name) => `sessions.headers: Envoy drops headers with "_" in their name, ${shown(name)} too`),
+  ];
 }

@@ -270,6 +270,20 @@ scheduler: { maxEndpoints: 1 }
     expect(found.join()).not.toContain('secret');
   });
 
+  it('says of each field that it ignores what becomes of it, and nothing of the others', () => {
+    const { warnings } = parseConfig('limit: 1\nlog: {levle: 1, formt: 2}', 'f', { lenient: true });
+    expect(warnings.map(({ path, message }) => `${path}: ${message.split('; ').at(-1)!}`)).toEqual([
+      'limit: ignored',
+      'log.levle: ignored',
+      'log.formt: ignored',
+    ]);
+  });
+
+  it('has values stale no later than a timer can say', () => {
+    const { scrape } = parseConfig('scrape: {interval: 500h}', 'f').config;
+    expect(scrape).toMatchObject({ intervalMs: 1_800_000_000, staleAfterMs: 2 ** 31 - 1 });
+  });
+
   it('throws a message with one line for each fault', () => {
     expect(() => parseConfig('admin: {port: x}\nfairnes: {}', 'etc/s.yaml')).toThrow(
       [
@@ -278,6 +292,20 @@ scheduler: { maxEndpoints: 1 }
         '  etc/s.yaml:2:1: fairnes: there is no field "fairnes" here; did you mean "fairness"?',
       ].join('\n'),
     );
+  });
+
+  it('does not lose a check of tokens, however lenient', () => {
+    const lenient = (text: string) => () => parseConfig(text, 'f', { lenient: true });
+    expect(lenient('auth: { jwksuri: https://issuer.example/jwks }')).toThrow('did you mean "jwksUri"?');
+    const named = 'auth: { issuer: i, audience: [a], jwksUri: https://issuer.example/jwks }';
+    expect(lenient(named)().warnings).toHaveLength(1);
+    expect(lenient('log: { levle: x }')().warnings).toHaveLength(1);
+  });
+
+  it('tells of what Envoy would not let through', () => {
+    expect(parseConfig('sessions: { headers: [x-session, session_id] }', 'f').notes).toEqual([
+      'sessions.headers: Envoy drops headers with "_" in their name, "session_id" too',
+    ]);
   });
 
   it('finds faults behind aliases, and stops aliases that multiply', () => {
