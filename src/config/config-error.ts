@@ -29,9 +29,12 @@ export class ConfigError extends Error {
   }
 }
 
+/** What breaks a line, or a terminal: a path has the keys that somebody wrote, a message may quote the file. */
+const lineBreaks = /[\p{Cc}\p{Zl}\p{Zp}]+/gu;
+
 /** A fault as one line: `file:line:column: path: what`. */
 export function faultText({ file, line, column, path, message }: ConfigFault): string {
-  return [line === 0 ? file : `${file}:${line}:${column}`, ...(path === '' ? [] : [path]), message].join(
-    ': ',
-  );
+  return [line === 0 ? file : `${file}:${line}:${column}`, ...(path === '' ? [] : [path]), message]
+    .join(': ')
+    .replaceAll(lineBreaks, ' ');
 }

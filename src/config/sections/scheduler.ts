@@ -22,7 +22,11 @@ const weight = withRepairs(
       error: ({ input }) =>
         input === undefined ? 'is missing: write a number of 0 or more' : notInRange(input, { least: 0 }),
     })
-    .min(0),
+    .min(0)
+    // The sum of all has to stay a number.
+    .max(Number.MAX_SAFE_INTEGER, {
+      error: ({ input }) => `${shown(input)} is too great: the greatest is ${Number.MAX_SAFE_INTEGER}`,
+    }),
   // What Kthena cannot read as a whole number keeps it from starting.
   (input) =>
     input === undefined || input === null || (Number.isInteger(input) && Number(input) < 0)

@@ -180,6 +180,11 @@ describe('scheduler section', () => {
       ],
     ],
     [
+      'weights that come to no number',
+      'plugins: {Score: {enabled: [{name: kv-cache, weight: 1e308}, {name: prefix-cache, weight: 9007199254740991}]}}',
+      ['1:54 plugins.Score.enabled[0].weight: 1e+308 is too great: the greatest is 9007199254740991'],
+    ],
+    [
       'weights that are all 0',
       'plugins:\n  Score:\n    enabled: [{name: kv-cache, weight: 0}, {name: least-latency, weight: 1}]\n    disabled: [least-latency]',
       [
