@@ -36,7 +36,7 @@ export function createHealthRoutes({ checks, summary }: HealthDeps): readonly Ad
       description: 'Summary of every part, always 200',
       answer() {
         const reasons = reasonsNotReady();
-        const status = reasons.length === 0 ? 'ready' : 'not ready';
+        const status = reasons.length === 0 ? 'healthy' : 'not ready';
         return { status: 200, body: { status, reasons, ...summary() } };
       },
     },

@@ -13,7 +13,10 @@ import type { Endpoint, EngineMetrics } from './endpoint.ts';
 import type { EndpointStore } from './endpoint-store.ts';
 
 export interface ScraperOptions {
-  /** From the start of one probe to the start of the next, give or take a tenth. Default 1000. */
+  /**
+   * From the start of one probe to the start of the next, give or take a tenth. Default 1000. Engines that are not
+   * healthy are asked at least every 2 s.
+   */
   readonly intervalMs?: number;
   /** Default 10 000. */
   readonly modelsIntervalMs?: number;
@@ -80,6 +83,8 @@ const firstProbeWithinMs = 50;
 /** Endpoints that are overdue after an update are asked within this time, while requests go on. */
 const overdueProbeWithinMs = 1000;
 const intervalJitter = 0.1;
+/** An engine that starts is not left waiting for a long interval. */
+const unreadyIntervalMs = 2000;
 const probesPerWakeUp = 10;
 const maxGridMs = 100;
 
@@ -114,7 +119,7 @@ export function createScraper(deps: ScraperDeps, options: ScraperOptions = {}): 
         if (stopped) return;
         expectNews();
         // Armed only now: never two probes of one endpoint at once.
-        timer = clock.after(Math.max(0, nextProbeAtMs(nowMs) - clock.nowMs()), tick);
+        timer = clock.after(Math.max(0, nextProbeAtMs(endpoint, nowMs) - clock.nowMs()), tick);
       };
       probe.run().then(again, (error: unknown) => {
         onBug(error, endpoint);
@@ -142,7 +147,7 @@ export function createScraper(deps: ScraperDeps, options: ScraperOptions = {}): 
     function reschedule(): void {
       if (timer === undefined || startedAtMs === undefined) return;
       timer.cancel();
-      const delayMs = nextProbeAtMs(startedAtMs) - clock.nowMs();
+      const delayMs = nextProbeAtMs(endpoint, startedAtMs) - clock.nowMs();
       const overdueDelayMs = random() * Math.min(settings.intervalMs, overdueProbeWithinMs);
       timer = clock.after(delayMs > 0 ? delayMs : overdueDelayMs, tick);
     }
@@ -181,8 +186,10 @@ export function createScraper(deps: ScraperDeps, options: ScraperOptions = {}): 
     };
   }
 
-  function nextProbeAtMs(startedAtMs: number): number {
-    return sharedMoment(startedAtMs + settings.intervalMs * (1 + intervalJitter * (2 * random() - 1)));
+  function nextProbeAtMs(endpoint: Endpoint, startedAtMs: number): number {
+    const isHealthy = store.engineHealth(endpoint).kind === 'healthy';
+    const intervalMs = isHealthy ? settings.intervalMs : Math.min(settings.intervalMs, unreadyIntervalMs);
+    return sharedMoment(startedAtMs + intervalMs * (1 + intervalJitter * (2 * random() - 1)));
   }
 
   /**

@@ -33,7 +33,7 @@ describe('createHealthRoutes()', () => {
       status: 200,
       body: { status: 'not ready', reasons: ['draining'], version: '1' },
     });
-    expect(await get('/health', [])).toEqual({ status: 200, body: { status: 'ready', reasons: [] } });
+    expect(await get('/health', [])).toEqual({ status: 200, body: { status: 'healthy', reasons: [] } });
   });
 });
 

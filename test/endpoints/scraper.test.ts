@@ -183,6 +183,22 @@ describe('createScraper()', () => {
     expect(back.count('/v1/models')).toBe(1);
   });
 
+  it('asks an engine that is not healthy every two seconds, however long the interval is', async () => {
+    const isArmed = (ms: number) => clock.delaysMs.some((delayMs) => delayMs > ms - 200 && delayMs <= ms);
+    const gone = await engine();
+    const { port } = gone;
+    store.setTargets([gone.target()]);
+    await gone.stop();
+    engines = [];
+    scrape({ intervalMs: 30_000, timeoutMs: 5000 });
+    await until(() => isArmed(2000));
+    const back = await engine('127.0.0.1', { port });
+    clock.advance(2100);
+    await until(() => isArmed(30_000));
+    expect(only().health.kind).toBe('healthy');
+    expect(back.count('/metrics')).toBe(1);
+  });
+
   it('marks a hanging engine unhealthy only after several timeouts', async () => {
     const target = await engine();
     const endpoint = await watch(target);

@@ -30,6 +30,11 @@ export function startSluice(args: readonly string[], env: Readonly<Record<string
   return startChild(process.execPath, ['src/main.ts', ...args], env);
 }
 
+/** Runs `vllm-router …` from source, in the same way. */
+export function startVllmRouter(args: readonly string[], env: Readonly<Record<string, string>> = {}): Child {
+  return startChild(process.execPath, ['src/vllm-router.ts', ...args], env);
+}
+
 /** Runs any program in the repository's root. */
 export function startChild(
   program: string,

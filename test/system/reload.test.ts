@@ -94,7 +94,7 @@ describe('an edited configuration file', () => {
     ]);
     expect(page.refused.every((fault) => fault.startsWith(`${file}:1:`))).toBe(true);
     expect(await gateway!.admin('/health')).toMatchObject({
-      status: 'ready',
+      status: 'healthy',
       config: { file, lastReloadSuccessful: false, refused: page.refused },
     });
     expect(await sample(gateway!, 'sluice_config_last_reload_successful')).toBe(0);
