@@ -189,14 +189,14 @@ function explain(issue: z.core.$ZodIssue, written: Written): Finding[] {
   return issue.keys.map((key) => ({
     path: issue.path,
     key,
-    message: notYet[pathText([...issue.path, key])] ?? unknownField(key, fields),
+    message: notYet.get(pathText([...issue.path, key])) ?? unknownField(key, fields),
   }));
 }
 
 /** Fields that forms of others can say and this version does not know. */
-const notYet: Readonly<Record<string, string>> = {
-  'discovery.kubernetes': 'Kubernetes discovery is not in this version: list the engines',
-};
+const notYet: ReadonlyMap<string, string> = new Map([
+  ['discovery.kubernetes', 'Kubernetes discovery is not in this version: list the engines'],
+]);
 
 function unknownField(key: string, fields: readonly string[]): string {
   const hint = didYouMean(key, fields);

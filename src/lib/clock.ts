@@ -19,7 +19,8 @@ export const systemClock: Clock = {
   nowMs: () => performance.now(),
   epochMs: () => Date.now(),
   after(delayMs, callback) {
-    const handle = setTimeout(callback, delayMs).unref();
+    // A longer delay than Node's timers hold would fire at once.
+    const handle = setTimeout(callback, Math.min(delayMs, 2 ** 31 - 1)).unref();
     return { cancel: () => clearTimeout(handle) };
   },
 };

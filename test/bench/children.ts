@@ -1,7 +1,7 @@
 /** Child processes: pinned where that is possible, measured from /proc, and never left behind. */
 import { spawn, spawnSync, type ChildProcess, type StdioOptions } from 'node:child_process';
 import { once } from 'node:events';
-import { openSync, closeSync, readFileSync } from 'node:fs';
+import { openSync, closeSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 
 export interface StartOptions {
@@ -20,6 +20,8 @@ export interface Child {
   readonly process: ChildProcess;
   /** CPU time of all its threads so far, in microseconds; the kernel counts in steps of 10 ms. */
   cpuMicroseconds(): number;
+  /** The same of the processes that it started and that run now. */
+  childrenCpuMicroseconds(): number;
   residentMegabytes(): number;
   /** Rejects when the process ends by itself. */
   readonly failed: Promise<never>;
@@ -75,6 +77,7 @@ export function createChildren(folder: string): Children {
         process: child,
         failed,
         cpuMicroseconds: () => cpuMicroseconds(pid),
+        childrenCpuMicroseconds: () => childrenCpuMicroseconds(pid),
         residentMegabytes: () => residentMegabytes(pid),
         async stop() {
           stopping = true;
@@ -149,15 +152,40 @@ function ownCpuMicroseconds(): number {
   return microseconds(cpuTicks('self').reduce((sum, ticks) => sum + ticks, 0));
 }
 
+function childrenCpuMicroseconds(parent: number): number {
+  return microseconds(
+    readdirSync('/proc')
+      .filter((name) => /^\d+$/.test(name))
+      .map(tryStatFields)
+      .filter((fields) => Number(fields[parentField]) === parent)
+      .reduce((sum, fields) => sum + Number(fields[userTimeField]) + Number(fields[userTimeField + 1]), 0),
+  );
+}
+
 /** User and system time of a process, then of its children that ended. */
 function cpuTicks(pid: string): number[] {
-  const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
-  // The name in brackets may hold anything; the times are the 12th to 15th fields after it.
-  return stat
-    .slice(stat.lastIndexOf(')') + 2)
-    .split(' ', 15)
-    .slice(11)
+  return statFields(pid)
+    .slice(userTimeField, userTimeField + 4)
     .map(Number);
+}
+
+/** Where they are among the fields after the name. */
+const parentField = 1;
+const userTimeField = 11;
+
+/** What the kernel says of a process after its name in brackets, which may hold anything. */
+function statFields(pid: string): string[] {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+  return stat.slice(stat.lastIndexOf(')') + 2).split(' ', userTimeField + 4);
+}
+
+/** Empty when the process has ended meanwhile. */
+function tryStatFields(pid: string): string[] {
+  try {
+    return statFields(pid);
+  } catch {
+    return [];
+  }
 }
 
 function residentMegabytes(pid: number): number {

@@ -1,7 +1,7 @@
 /**
  * `npm run bench`: measures and prints.
  *
- *   --only <name>       one part, may be repeated: direct, decision, body, memory, idle, envoy
+ *   --only <name>       one part, may be repeated: envoy, direct, decision, body, memory, idle, reload, auth, drop-in
  *   --quick             short runs, to see that everything works
  *   --write             rewrites docs/performance.md; needs a run of all parts
  *   --node-flags=<…>    flags of Node for Sluice in place of the shipped ones
@@ -12,13 +12,16 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
+import { benchAuth } from './auth.ts';
 import type { Bench, Section, SectionRun } from './bench.ts';
 import { createChildren, machineCpuMicroseconds } from './children.ts';
 import { benchDirect } from './direct.ts';
+import { benchDropIn } from './drop-in.ts';
 import { benchIdle } from './idle.ts';
 import { benchBodies, benchDecisions } from './in-process.ts';
 import { describeMachine } from './machine.ts';
 import { benchMemory } from './memory.ts';
+import { benchReload } from './reload.ts';
 import { printable, writeReport } from './report.ts';
 import { shippedNodeFlags } from './sluice-process.ts';
 import { benchThroughEnvoy } from './through-envoy.ts';
@@ -32,10 +35,13 @@ const parts: Readonly<Record<string, (bench: Bench) => Promise<Section>>> = {
   body: benchBodies,
   memory: benchMemory,
   idle: benchIdle,
+  reload: benchReload,
+  auth: benchAuth,
+  'drop-in': benchDropIn,
 };
 
 /** Well above what all parts take together. */
-const longestRunMs = 8 * 60_000;
+const longestRunMs = 15 * 60_000;
 
 async function main(): Promise<void> {
   const { values } = parseArgs({
@@ -52,7 +58,7 @@ async function main(): Promise<void> {
     throw new Error(`Cannot measure "${unknown}": the parts are ${Object.keys(parts).join(', ')}`);
   if (values.write && values.only.length > 0)
     throw new Error('Cannot write docs/performance.md from some of its parts: leave --only away');
-  if (wanted.includes('envoy')) requireWrk();
+  if (wanted.includes('envoy') || wanted.includes('drop-in')) requireWrk();
 
   const folder = mkdtempSync(path.join(tmpdir(), 'sluice-bench-'));
   const children = createChildren(folder);
@@ -63,7 +69,7 @@ async function main(): Promise<void> {
   const interrupted = Promise.withResolvers<Section>();
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
     process.once(signal, () => interrupted.reject(new Error(`stopped by ${signal}`)));
-  setTimeout(() => interrupted.reject(new Error('gave up after eight minutes')), longestRunMs).unref();
+  setTimeout(() => interrupted.reject(new Error('gave up after fifteen minutes')), longestRunMs).unref();
 
   const nodeFlags = values['node-flags']?.split(' ').filter((flag) => flag !== '');
   const machine = await describeMachine(nodeFlags ?? shippedNodeFlags);

@@ -24,7 +24,7 @@ const others: readonly Peer[] = [
 export const peerNotes: readonly string[] = [
   'Figures of others are not from this run. They were taken once with the same method (an edge Envoy like the plain one here, eight idle engines, wrk, CPU from `/proc`) on a machine of the same kind with two cores, and stand here for the order of magnitude.',
   '**Go endpoint picker**: llm-d-router 0.10 behind the plain edge. 2 KB: 202 to 245 µs of CPU per request (the lower end is drawn), 220 KB: 3.1 ms; with 100 engines 490 µs and 4.1 ms. Added p50 at one connection 0.65 ms and 3.4 ms. Idle with 100 engines 13.8 % of a core.',
-  '**Rust proxy**: vllm-router 0.1.17 is a whole proxy without Envoy, so that its CPU time contains carrying the traffic and the other rows have Envoy’s on top. `cache_aware`: 325 µs at 2 KB, 1192 µs at 220 KB; `round_robin`: 37 µs and 197 µs.',
+  '**Rust proxy**: vllm-router 0.1.17 is a whole proxy without Envoy, so that its CPU time contains carrying the traffic and the other rows have Envoy’s on top. `cache_aware`: 325 µs at 2 KB, 1192 µs at 220 KB; `round_robin`: 37 µs and 197 µs. *In the place of vllm-router*, below, has it in this run with other prompts.',
   '**Node server that only answers**: an ext_proc server on Node that reads nothing of the body and always names the same endpoint, with the same windows and GC settings as Sluice: what the transport alone takes.',
 ];
 

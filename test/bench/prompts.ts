@@ -6,6 +6,25 @@ export function promptBody(bytes: number): Buffer {
   return Buffer.from(requestBody(`${counter} ${randomWords(bytes - frame - counter.length - 1)}`));
 }
 
+/**
+ * The same body in four pieces, for a load that puts numbers of twelve digits between them: the first begins the prompt;
+ * the second follows what conversations have in common, a quarter of the prompt and 2 KB at most; the third begins the
+ * last message, which is the last eighth.
+ */
+export function conversationPieces(bytes: number): readonly [string, string, string, string] {
+  const body = promptBody(bytes).toString();
+  const first = body.indexOf(counter);
+  const promptBytes = body.length - requestBody('').length;
+  const second = first + Math.floor(Math.min(promptBytes / 4, 2000));
+  const third = first + Math.floor((promptBytes * 7) / 8);
+  return [
+    body.slice(0, first),
+    body.slice(first + counter.length, second),
+    body.slice(second + counter.length, third),
+    body.slice(third + counter.length),
+  ];
+}
+
 /** Twelve digits at the beginning of the prompt. */
 export const counter = '000000000000';
 

@@ -1,5 +1,5 @@
 /** `sluice serve` as it is shipped, in a process of its own. */
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { freePort } from '../support/free-port.ts';
@@ -10,6 +10,8 @@ export interface SluiceOptions {
   readonly name: string;
   readonly engines: readonly string[];
   readonly usage: 'auto' | 'streamed' | 'none';
+  /** What its configuration file says besides `usage`, in YAML. Default: nothing. */
+  readonly settings?: string;
   /** Default: a free port of 127.0.0.1. */
   readonly listen?: string;
   readonly core?: number;
@@ -19,6 +21,9 @@ export interface SluiceProcess {
   readonly child: Child;
   /** Where it serves gRPC. */
   readonly listen: string;
+  readonly adminUrl: string;
+  /** Puts another configuration file in place of the one it has, in one step: `settings` besides `usage`, in YAML. */
+  configure(settings: string): void;
 }
 
 const main = path.resolve(import.meta.dirname, '../../src/main.ts');
@@ -34,8 +39,13 @@ export const shippedNodeFlags: readonly string[] = (
 export async function startSluice(bench: Bench, options: SluiceOptions): Promise<SluiceProcess> {
   const listen = options.listen ?? `127.0.0.1:${await freePort()}`;
   const adminPort = await freePort();
+  const adminUrl = `http://127.0.0.1:${adminPort}`;
   const config = path.join(bench.folder, `${options.name}.yaml`);
-  writeFileSync(config, `usage: { source: ${options.usage} }\n`);
+  function configure(settings: string): void {
+    writeFileSync(`${config}.new`, `usage: { source: ${options.usage} }\n${settings}`);
+    renameSync(`${config}.new`, config);
+  }
+  configure(options.settings ?? '');
   const child = bench.children.start(
     process.execPath,
     [
@@ -47,8 +57,8 @@ export async function startSluice(bench: Bench, options: SluiceOptions): Promise
     ],
     { name: options.name, core: options.core },
   );
-  await Promise.race([ready(`http://127.0.0.1:${adminPort}/readyz`), child.failed]);
-  return { child, listen };
+  await Promise.race([ready(`${adminUrl}/readyz`), child.failed]);
+  return { child, listen, adminUrl, configure };
 }
 
 async function ready(url: string): Promise<void> {

@@ -1,13 +1,13 @@
 /** What Sluice costs behind a real Envoy: CPU per exchange, and latency added to the same Envoy without it. */
-import { writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import { findEnvoy } from '../../src/envoy/find-envoy.ts';
 import { freePort } from '../support/free-port.ts';
 import { digits, type Bench, type Section, type Table, type Target } from './bench.ts';
 import type { Child } from './children.ts';
 import { engineAddresses, enginesBootstrap, plainEdge, shippedEdge, shippedEdgeAlone } from './edge.ts';
-import { promptBody, sizeName } from './prompts.ts';
+import { startEnvoy } from './envoy-process.ts';
+import { sizeName } from './prompts.ts';
+import { servesCompletions } from './serves-completions.ts';
 import { startSluice, type SluiceProcess } from './sluice-process.ts';
 import { requireWrk, runWrk } from './wrk.ts';
 
@@ -80,7 +80,7 @@ export async function benchThroughEnvoy(bench: Bench): Promise<Section> {
 async function startSystems(bench: Bench): Promise<System[]> {
   const { path: bin } = await findEnvoy();
   const engines = engineAddresses(engineCount, await freePort());
-  await startEnvoy(bench, bin, 'envoy-engines', enginesBootstrap(engines));
+  startEnvoy(bench, bin, 'envoy-engines', enginesBootstrap(engines));
   const urls = engines.map((address) => `http://${address}`);
 
   async function system(
@@ -90,7 +90,7 @@ async function startSystems(bench: Bench): Promise<System[]> {
     edgeConfig: (listen: string) => object,
   ): Promise<System> {
     const listen = `127.0.0.1:${await freePort()}`;
-    const edge = await startEnvoy(bench, bin, `envoy-${name.replaceAll(/\W+/g, '-')}`, edgeConfig(listen));
+    const edge = startEnvoy(bench, bin, `envoy-${name.replaceAll(/\W+/g, '-')}`, edgeConfig(listen));
     const url = `http://${listen}`;
     await servesCompletions(url, edge);
     return { name, url, edge, sluice, baseline };
@@ -126,42 +126,6 @@ async function startSystems(bench: Bench): Promise<System[]> {
       shippedEdge(listen, shipped.listen),
     ),
   ];
-}
-
-async function startEnvoy(bench: Bench, bin: string, name: string, config: object): Promise<Child> {
-  const file = path.join(bench.folder, `${name}.json`);
-  writeFileSync(file, JSON.stringify(config));
-  return bench.children.start(
-    bin,
-    ['-c', file, '--concurrency', '1', '--disable-hot-restart', '-l', 'warning'],
-    { name },
-  );
-}
-
-/** Waits until a completion comes back: Envoy listens, knows its endpoints, and Sluice routes. */
-async function servesCompletions(url: string, edge: Child): Promise<void> {
-  const deadline = AbortSignal.timeout(15_000);
-  for (;;) {
-    const status = await Promise.race([tryCompletion(url), edge.failed]);
-    if (status === 200) return;
-    if (deadline.aborted)
-      throw new Error(`Cannot get a completion through ${url}: the last status was ${status}`);
-    await delay(50);
-  }
-}
-
-async function tryCompletion(url: string): Promise<number> {
-  try {
-    const response = await fetch(`${url}/v1/chat/completions`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: promptBody(2000),
-    });
-    await response.arrayBuffer();
-    return response.status;
-  } catch {
-    return 0;
-  }
 }
 
 async function measure(

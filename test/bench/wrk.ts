@@ -5,6 +5,7 @@ import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { text } from 'node:stream/consumers';
 import type { Bench } from './bench.ts';
+import { conversationRequests } from './conversation-requests.ts';
 import { promptBody } from './prompts.ts';
 
 export interface WrkFigure {
@@ -24,21 +25,24 @@ export function requireWrk(): void {
   throw new Error('Cannot measure through Envoy without wrk; run `apt-get update && apt-get install -y wrk`');
 }
 
-/** POSTs one body to a URL for whole seconds. */
-export async function runWrk(
-  bench: Bench,
-  load: {
-    readonly url: string;
-    readonly bodyBytes: number;
-    readonly connections: number;
-    readonly seconds: number;
-  },
-): Promise<WrkFigure> {
-  const script = path.join(bench.folder, `post-${load.bodyBytes}.lua`);
-  writeFileSync(script, luaScript(promptBody(load.bodyBytes).toString()));
+export interface WrkLoad {
+  readonly url: string;
+  readonly bodyBytes: number;
+  readonly connections: number;
+  readonly seconds: number;
+  /** Default: the same prompt again and again. */
+  readonly prompts?: 'same' | 'conversations';
+}
+
+/** POSTs chat completions to a URL for whole seconds. */
+export async function runWrk(bench: Bench, load: WrkLoad): Promise<WrkFigure> {
+  const { url, bodyBytes, prompts = 'same' } = load;
+  const script = path.join(bench.folder, `post-${prompts}-${bodyBytes}.lua`);
+  const lua = prompts === 'same' ? sameRequest(bodyBytes) : conversationRequests(url, bodyBytes);
+  writeFileSync(script, lua + reportWhenDone);
   const wrk = bench.children.start(
     wrkCommand,
-    ['-t1', `-c${load.connections}`, `-d${load.seconds}s`, '-s', script, load.url],
+    ['-t1', `-c${load.connections}`, `-d${load.seconds}s`, '-s', script, url],
     { name: 'wrk', stdout: 'pipe' },
   );
   const exited = once(wrk.process, 'exit');
@@ -58,12 +62,16 @@ export async function runWrk(
 }
 
 /** The body has no character that a long bracket string would change. */
-function luaScript(body: string): string {
+function sameRequest(bodyBytes: number): string {
   return `
 wrk.method = "POST"
 wrk.path = "/v1/chat/completions"
 wrk.headers["content-type"] = "application/json"
-wrk.body = [==[${body}]==]
+wrk.body = [==[${promptBody(bodyBytes).toString()}]==]
+`;
+}
+
+const reportWhenDone = `
 function done(summary, latency)
   local errors = summary.errors
   print(string.format("sluice-bench %d %d %d %d %d", summary.requests, summary.duration,
@@ -71,4 +79,3 @@ function done(summary, latency)
     errors.status + errors.connect + errors.read + errors.write + errors.timeout))
 end
 `;
-}

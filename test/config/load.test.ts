@@ -170,6 +170,11 @@ scheduler: { maxEndpoints: 1 }
       'log: {}\nscraping: {}',
       [expect.stringContaining('2:1 scraping: there is no field "scraping" here; there are scheduler, ')],
     ],
+    [
+      'a field that every object of JavaScript has',
+      'toString: 1',
+      [expect.stringContaining('1:1 toString: there is no field "toString" here; there are ')],
+    ],
     ['a wrong type', 'admin:\n  port: "80"', ['2:9 admin.port: "80" is not a number']],
     ['a fraction', 'admin:\n  port: 1.5', ['2:9 admin.port: 1.5 is not a whole number']],
     ['too great', 'admin: {port: 65536}', ['1:15 admin.port: 65536 is too great: the greatest is 65535']],
