@@ -112,7 +112,7 @@ describe('a configuration with', () => {
       await change({ auth: other.section, models: { aliases: { n: 'm' } } });
 
       const { status, config, auth } = await health();
-      expect(status).toBe('ready');
+      expect(status).toBe('healthy');
       expect(config.lastReloadSuccessful).toBe(false);
       expect(config.refused).toEqual([
         expect.stringMatching(
