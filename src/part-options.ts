@@ -8,6 +8,7 @@ import type { CheckedBackend, InferenceCheckOptions } from './endpoints/inferenc
 import type { ScraperOptions } from './endpoints/scraper.ts';
 import { createPathMatcher } from './request/api-paths.ts';
 import { createCrossOrigin } from './request/cross-origin.ts';
+import { sessionFields } from './request/parse-body.ts';
 import type { RequestSettings } from './request/request-settings.ts';
 
 /** The engines that the configuration lists. Throws where there is none. */
@@ -36,6 +37,7 @@ export function requestSettings(config: Config, authenticator: Authenticator): R
     sampleRate: config.usage.sampleRate,
     models: config.models,
     sessionHeaders: config.sessions.headers,
+    sessionFields: sessionFields(config.sessions.fields),
   };
 }
 

@@ -210,6 +210,7 @@ export function createEndpointProbe(
         running,
         kvCacheUsage,
         ...latencies,
+        prefixCache: reading.prefixCache,
         inFlightAtScrape,
       });
       if (restarted) store.reportRestart(endpoint);

@@ -25,6 +25,12 @@ export interface ServedModel {
   readonly maxModelLen: number | undefined;
 }
 
+/** Tokens that an engine looked for in its prefix cache, and found, since it started. */
+export interface PrefixCacheTotals {
+  readonly queries: number;
+  readonly hits: number;
+}
+
 /**
  * Values of one scrape, replaced whole. A value the engine does not export, or that is too old to believe, is
  * undefined: never zero.
@@ -42,6 +48,8 @@ export interface EngineMetrics {
   readonly ttftSeconds: number | undefined;
   /** Mean time per output token in seconds over the last scrape periods that had any. */
   readonly tpotSeconds: number | undefined;
+  /** What it found in its prefix cache since it started. */
+  readonly prefixCache: PrefixCacheTotals | undefined;
   /** The endpoint's own inFlight when the scrape was sent: what `running + waiting` could have contained. */
   readonly inFlightAtScrape: number;
 }

@@ -1,4 +1,5 @@
 /** What an engine's metrics page says: the families of vLLM (both generations) and SGLang as one reading. */
+import type { PrefixCacheTotals } from './endpoint.ts';
 import { createSampleScanner } from './prometheus-text.ts';
 
 /** Cumulative totals of a histogram, over all of its series. */
@@ -15,6 +16,7 @@ export interface EngineReading {
   readonly kvCacheUsage: number | undefined;
   readonly ttft: HistogramTotals | undefined;
   readonly tpot: HistogramTotals | undefined;
+  readonly prefixCache: PrefixCacheTotals | undefined;
   /** Seconds since the epoch: tells one process from the next. */
   readonly processStart: number | undefined;
 }
@@ -34,6 +36,8 @@ const gaugeFamilies = {
     'sglang_token_usage',
   ],
   processStart: ['process_start_time_seconds'],
+  prefixCacheQueries: ['vllm:prefix_cache_queries_total', 'vllm:gpu_prefix_cache_queries_total'],
+  prefixCacheHits: ['vllm:prefix_cache_hits_total', 'vllm:gpu_prefix_cache_hits_total'],
 } as const;
 
 const histogramFamilies = {
@@ -90,6 +94,7 @@ export function createEnginePageReader(): (page: Buffer) => EngineReading | unde
       kvCacheUsage: usage && Math.min(1, Math.max(0, usage.total / usage.count)),
       ttft: firstHistogram(found, histogramFamilies.ttft),
       tpot: firstHistogram(found, histogramFamilies.tpot),
+      prefixCache: prefixCacheTotals(found),
       processStart: firstOf(found, gaugeFamilies.processStart)?.total,
     };
     const { waiting, running, kvCacheUsage, ttft, tpot } = reading;
@@ -114,6 +119,12 @@ function firstHistogram(
     if (sum !== undefined && count !== undefined) return { sum: sum.total, count: count.total };
   }
   return undefined;
+}
+
+function prefixCacheTotals(found: ReadonlyMap<string, Series>): PrefixCacheTotals | undefined {
+  const queries = firstOf(found, gaugeFamilies.prefixCacheQueries);
+  const hits = firstOf(found, gaugeFamilies.prefixCacheHits);
+  return queries && hits && { queries: queries.total, hits: hits.total };
 }
 
 function atLeastZero(value: number | undefined): number | undefined {

@@ -1,12 +1,5 @@
 /** What an engine says of its prefix cache. */
-
-/** Tokens since the engine started. */
-export interface PrefixCacheTotals {
-  /** Looked for. */
-  readonly queries: number;
-  /** Found. */
-  readonly hits: number;
-}
+import type { PrefixCacheTotals } from '../endpoints/endpoint.ts';
 
 /** 0 to 1; undefined before the first query. */
 export function hitRate(totals: PrefixCacheTotals | undefined): number | undefined {

@@ -1,8 +1,8 @@
 /** The statistics of all endpoints in the log, as vllm-router writes them. */
-import type { Endpoint, EndpointSnapshot } from '../endpoints/endpoint.ts';
+import type { Endpoint, EndpointSnapshot, PrefixCacheTotals } from '../endpoints/endpoint.ts';
 import type { Clock, Timer } from '../lib/clock.ts';
 import type { Logger } from './log.ts';
-import { hitRate, type PrefixCacheTotals } from './prefix-cache-totals.ts';
+import { hitRate } from './prefix-cache-totals.ts';
 import type { EndpointStats, RequestStats } from './request-stats.ts';
 
 export interface StatsReportDeps {

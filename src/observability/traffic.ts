@@ -1,5 +1,5 @@
 /** What vllm-router tells of its traffic: statistics, metrics under its names, and lines of log. Only where it is asked to. */
-import type { Endpoint, EndpointSnapshot } from '../endpoints/endpoint.ts';
+import type { Endpoint, EndpointSnapshot, PrefixCacheTotals } from '../endpoints/endpoint.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { ExchangeRecord } from '../request/exchange-record.ts';
 import type { Logger } from './log.ts';
@@ -40,15 +40,17 @@ export interface Traffic {
   stop(): void;
 }
 
+const prefixCache = ({ metrics }: Endpoint): PrefixCacheTotals | undefined => metrics?.prefixCache;
+
 /** Creates it, not yet started. Where nothing of it is asked for, an exchange costs a few comparisons. */
 export function createTraffic({ clock, log, snapshot }: TrafficDeps, initial: TrafficOptions): Traffic {
   let options = initial;
   const stats = createRequestStats({ clock, snapshot }, initial);
   const metrics = createVllmRouterMetrics(
-    { snapshot, stats, usage: createMachineUsage(thisMachine) },
+    { snapshot, stats, usage: createMachineUsage(thisMachine), prefixCache },
     initial,
   );
-  const report = createStatsReport({ clock, log, snapshot, stats }, initial);
+  const report = createStatsReport({ clock, log, snapshot, stats, prefixCache }, initial);
   const isCounted = (): boolean => options.logIntervalMs > 0 || options.vllmNames;
 
   return {

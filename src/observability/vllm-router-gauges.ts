@@ -1,7 +1,7 @@
 /** The gauges of vllm-router: how each endpoint is doing now. */
-import type { Endpoint } from '../endpoints/endpoint.ts';
+import type { Endpoint, PrefixCacheTotals } from '../endpoints/endpoint.ts';
 import type { Family } from './exposition.ts';
-import { hitRate, type PrefixCacheTotals } from './prefix-cache-totals.ts';
+import { hitRate } from './prefix-cache-totals.ts';
 import type { EndpointStats } from './request-stats.ts';
 
 /** All that is known of an endpoint when somebody asks. */

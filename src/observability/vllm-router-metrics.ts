@@ -1,10 +1,9 @@
 /** The metrics of vllm-router under its names: what autoscalers and dashboards that were made for it read. */
-import type { Endpoint, EndpointSnapshot } from '../endpoints/endpoint.ts';
+import type { Endpoint, EndpointSnapshot, PrefixCacheTotals } from '../endpoints/endpoint.ts';
 import type { ExchangeRecord } from '../request/exchange-record.ts';
 import { exposition, type Family, type Labels, type Sample } from './exposition.ts';
 import type { MachineUsage } from './machine-usage.ts';
 import { ModelCounts } from './model-counts.ts';
-import type { PrefixCacheTotals } from './prefix-cache-totals.ts';
 import type { RequestStats } from './request-stats.ts';
 import { servingEndpoint } from './serving-endpoint.ts';
 import { gaugeFamilies } from './vllm-router-gauges.ts';

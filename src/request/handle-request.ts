@@ -207,6 +207,7 @@ async function readBody(
     : await parseBody(body, api, {
         promptHeadBytes: deps.schedule.promptHeadBytes,
         maxDepth: settings.maxBodyDepth,
+        sessionFields: settings.sessionFields,
       });
   record.model = parsed.model;
   record.stream = parsed.stream ?? false;

@@ -7,7 +7,7 @@
 import { SearchableBytes } from './byte-search.ts';
 import { decodeString, JsonCursor } from './json-cursor.ts';
 import { malformedJson } from './json-error.ts';
-import { JsonScanner, wantedKeys, type JsonSpan } from './json-scanner.ts';
+import { JsonScanner, wantedKeys, type JsonSpan, type WantedKeys } from './json-scanner.ts';
 import { checkModelName, invalidModel, maxModelCharacters, modelTooLong } from './model-name.ts';
 import type { Api, BodyEdit, ParsedBody } from './parsed-request.ts';
 import { promptFields, renderPrompt } from './prompt-head.ts';
@@ -20,6 +20,15 @@ export interface BodyLimits {
   readonly promptHeadBytes: number;
   /** Deepest nesting of objects and arrays that is accepted. */
   readonly maxDepth: number;
+  /** Default: defaultSessionFields. */
+  readonly sessionFields?: SessionFields;
+}
+
+/** Fields of a body that may name the session, made ready for the scanner. */
+export interface SessionFields {
+  /** The first whose value is a text that is not empty, or a number, does. */
+  readonly names: readonly string[];
+  readonly wanted: WantedKeys;
 }
 
 export { parseMultipartModel } from './multipart.ts';
@@ -30,7 +39,7 @@ const laterUnits = 1 << 15;
 /** Larger bodies are checked for UTF-8 in slices, too. */
 const maxWholeCheckBytes = 1 << 20;
 
-const wantedFields = wantedKeys([
+const wantedFields = [
   ...promptFields,
   'model',
   'stream',
@@ -38,11 +47,18 @@ const wantedFields = wantedKeys([
   'max_completion_tokens',
   'max_tokens',
   'max_output_tokens',
-  'user',
-  'session_id',
-  'prompt_cache_key',
-  'metadata',
-]);
+];
+
+/** The one field below the top that may name a session: Anthropic's. */
+const metadataUserId = 'metadata.user_id';
+
+/** Fields of the top level by their names, and `metadata.user_id`. */
+export function sessionFields(names: readonly string[]): SessionFields {
+  const keys = names.map((name) => (name === metadataUserId ? 'metadata' : name));
+  return { names, wanted: wantedKeys([...wantedFields, ...keys]) };
+}
+
+const defaultSessionFields = sessionFields(['user', 'session_id', 'prompt_cache_key', metadataUserId]);
 
 /**
  * Parses a JSON body. Ordinary bodies are done at once; one that takes more than about half a millisecond (over 512 KiB of
@@ -52,9 +68,10 @@ const wantedFields = wantedKeys([
  * type.
  */
 export function parseBody(body: Buffer, api: Api, limits: BodyLimits): ParsedBody | Promise<ParsedBody> {
+  const { sessionFields: session = defaultSessionFields } = limits;
   refuseByteOrderMark(body);
   const search = new SearchableBytes(body);
-  const scanner = new JsonScanner(search, wantedFields, limits.maxDepth);
+  const scanner = new JsonScanner(search, session.wanted, limits.maxDepth);
   const utf8 = new Utf8Check(body);
   if (body.length > maxWholeCheckBytes) return parseInSlices();
   checkUtf8();
@@ -105,7 +122,7 @@ function readFields(search: SearchableBytes, scanner: JsonScanner, api: Api, lim
     includeUsage: options.includeUsage,
     usageEdit: stream && hasUsageOption(api) ? usageEdit(options, scanner.insertAt) : undefined,
     maxOutputTokens: readMaxOutputTokens(body, api, fields),
-    sessionKey: readSessionKey(search, fields),
+    sessionKey: readSessionKey(search, fields, (limits.sessionFields ?? defaultSessionFields).names),
   };
 }
 
@@ -216,14 +233,24 @@ function readMaxOutputTokens(
   return undefined;
 }
 
-function readSessionKey(search: SearchableBytes, fields: ReadonlyMap<string, JsonSpan>): string | undefined {
-  const body = search.bytes;
-  for (const name of ['user', 'session_id', 'prompt_cache_key']) {
+function readSessionKey(
+  search: SearchableBytes,
+  fields: ReadonlyMap<string, JsonSpan>,
+  names: readonly string[],
+): string | undefined {
+  for (const name of names) {
     const span = fields.get(name);
-    const key = span && sessionKey(body, span);
+    const key =
+      name === metadataUserId
+        ? readUserId(search, fields.get('metadata'))
+        : span && sessionKey(search.bytes, span);
     if (key !== undefined) return key;
   }
-  const metadata = fields.get('metadata');
+  return undefined;
+}
+
+function readUserId(search: SearchableBytes, metadata: JsonSpan | undefined): string | undefined {
+  const body = search.bytes;
   let userId: string | undefined;
   if (metadata !== undefined && body[metadata.start] === 0x7b) {
     forEachMember(search, metadata, (key, start, end) => {
@@ -233,11 +260,17 @@ function readSessionKey(search: SearchableBytes, fields: ReadonlyMap<string, Jso
   return userId;
 }
 
-/** A non-empty string; one too long to be kept for every session is as good as none. */
+/** A non-empty string, or a number as it is written; what is too long to be kept for every session is as good as none. */
 function sessionKey(body: Buffer, span: JsonSpan): string | undefined {
-  if (body[span.start] !== 0x22 || span.end - span.start > maxSessionKeyBytes) return undefined;
+  if (span.end - span.start > maxSessionKeyBytes) return undefined;
+  if (isNumber(body[span.start])) return body.toString('latin1', span.start, span.end);
+  if (body[span.start] !== 0x22) return undefined;
   const key = stringValue(body, span);
   return key === '' ? undefined : key;
+}
+
+function isNumber(first: number | undefined): boolean {
+  return first === 0x2d || (first !== undefined && first >= 0x30 && first <= 0x39);
 }
 
 function stringValue(body: Buffer, span: JsonSpan): string | undefined {

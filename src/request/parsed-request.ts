@@ -30,6 +30,6 @@ export interface ParsedBody extends ModelField {
   /** Makes a streamed chat or completion report its usage; undefined where it does so anyway, or has no such option. */
   readonly usageEdit: BodyEdit | undefined;
   readonly maxOutputTokens: number | undefined;
-  /** From the body alone: `user`, `session_id`, `prompt_cache_key` or `metadata.user_id`, the first that is a non-empty string, in that order. */
+  /** From the body alone, by the fields that may name a session. */
   readonly sessionKey: string | undefined;
 }

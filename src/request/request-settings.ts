@@ -3,6 +3,7 @@ import type { MayCall } from '../auth/model-access.ts';
 import type { PathMatch } from './api-paths.ts';
 import type { CrossOrigin } from './cross-origin.ts';
 import type { Authenticate } from './identify.ts';
+import type { SessionFields } from './parse-body.ts';
 import type { ModelRenames } from './rename-model.ts';
 import type { WatchOptions } from './watch-response.ts';
 
@@ -25,4 +26,6 @@ export interface RequestSettings extends WatchOptions {
    * the body.
    */
   readonly sessionHeaders: readonly string[];
+  /** Fields of a JSON body that name it where no header does. */
+  readonly sessionFields: SessionFields;
 }

@@ -74,6 +74,7 @@ function busyEndpoint(slot: number): Endpoint {
       kvCacheUsage: (slot % 11) / 11,
       ttftSeconds: 0.1 + (slot % 13) / 100,
       tpotSeconds: 0.01 + (slot % 17) / 1000,
+      prefixCache: undefined,
       inFlightAtScrape: slot % 6,
     }),
   });

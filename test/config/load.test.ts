@@ -43,7 +43,7 @@ describe('loadConfig()', () => {
       limits: { maxBodyBytes: 16_777_216, maxBodyDepth: 128, drainTimeoutMs: 30_000 },
       routes: { allow: [], metrics: false },
       models: { aliases: new Map(), rewrites: new Map() },
-      sessions: { headers: [] },
+      sessions: { headers: [], fields: ['user', 'session_id', 'prompt_cache_key', 'metadata.user_id'] },
       stats: { windowMs: 60_000, logIntervalMs: 0, routingLog: false, vllmNames: false },
       usage: { source: 'auto', sampleRate: 0.01, accessLogTimeoutMs: 2000 },
       discovery: { dnsIntervalMs: 10_000, static: { backends: [] } },

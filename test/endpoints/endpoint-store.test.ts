@@ -52,6 +52,7 @@ const metrics: EngineMetrics = {
   kvCacheUsage: 0.5,
   ttftSeconds: undefined,
   tpotSeconds: undefined,
+  prefixCache: undefined,
   inFlightAtScrape: 0,
 };
 

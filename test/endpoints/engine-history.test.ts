@@ -18,6 +18,7 @@ function reading(ttft: Totals, tpot?: Totals, processStart?: number): EngineRead
     kvCacheUsage: 0,
     ttft: histogram(ttft),
     tpot: histogram(tpot),
+    prefixCache: undefined,
     processStart,
   };
 }

@@ -9,6 +9,7 @@ const nothing: EngineReading = {
   kvCacheUsage: undefined,
   ttft: undefined,
   tpot: undefined,
+  prefixCache: undefined,
   processStart: undefined,
 };
 
@@ -40,8 +41,20 @@ describe('createEnginePageReader()', () => {
       kvCacheUsage: 0.25,
       ttft: { sum: 1.5, count: 8 },
       tpot: { sum: 2, count: 100 },
+      prefixCache: undefined,
       processStart: 1.75e9,
     });
+  });
+
+  it.each(['vllm:', 'vllm:gpu_'])('reads what is in the prefix cache, of all ranks: %s', (prefix) => {
+    const page = lines(
+      `${prefix}prefix_cache_queries_total{engine="0"} 100`,
+      `${prefix}prefix_cache_queries_total{engine="1"} 20`,
+      `${prefix}prefix_cache_hits_total{engine="0"} 30`,
+      `${prefix}prefix_cache_hits_total{engine="1"} 0`,
+      'vllm:num_requests_running 1',
+    );
+    expect(read(page)?.prefixCache).toEqual({ queries: 120, hits: 30 });
   });
 
   const generations: readonly [string, readonly string[], Partial<EngineReading>][] = [

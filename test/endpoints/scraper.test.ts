@@ -112,6 +112,7 @@ describe('createScraper()', () => {
       kvCacheUsage: 0.25,
       ttftSeconds: undefined,
       tpotSeconds: undefined,
+      prefixCache: undefined,
       inFlightAtScrape: 4,
     });
     expect(scrapes).toEqual(['ok']);

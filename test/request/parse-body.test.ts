@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { parseBody } from '../../src/request/parse-body.ts';
+import { parseBody, sessionFields } from '../../src/request/parse-body.ts';
 import type { Api, ParsedBody } from '../../src/request/parsed-request.ts';
 import { Rejection } from '../../src/request/rejection.ts';
 
@@ -213,12 +213,31 @@ describe('parseBody() fields', () => {
     ['nothing', '"x":1', undefined],
     ['user', '"prompt_cache_key":"c","session_id":"s","user":"u"', 'u'],
     ['session_id', '"prompt_cache_key":"c","session_id":"s","user":""', 's'],
-    ['prompt_cache_key', '"prompt_cache_key":"c","session_id":7,"metadata":{"user_id":"d"}', 'c'],
+    ['prompt_cache_key', '"prompt_cache_key":"c","session_id":[7],"metadata":{"user_id":"d"}', 'c'],
+    ['a number', '"session_id":-7.5e3', '-7.5e3'],
+    ['no truth', '"session_id":true', undefined],
     ['metadata.user_id', '"metadata":{"x":{"user_id":"no"},"user_id":"d\\u00e9"}', 'dé'],
     ['no key that is too long', `"user":"${'u'.repeat(2000)}"`, undefined],
     ['no key of odd metadata', '"metadata":["user_id","d"]', undefined],
   ])('takes the session from %s', (_case, field, expected) => {
     expect(parse(`{"model":"m",${field}}`).sessionKey).toBe(expected);
+  });
+
+  it.each([
+    ['a field of any name', ['x-user id'], '"user":"u","x-user id":"me"', 'me'],
+    ['the first of several', ['b', 'a'], '"a":"1","b":"2"', '2'],
+    ['nothing else', ['a'], '"user":"u","metadata":{"user_id":"d"}', undefined],
+    [
+      'metadata.user_id in its place',
+      ['metadata.user_id', 'user'],
+      '"user":"u","metadata":{"user_id":"d"}',
+      'd',
+    ],
+    ['nothing where there are none', [], '"user":"u"', undefined],
+  ])('takes the session from %s of the given fields', (_case, names, field, expected) => {
+    const limits = { promptHeadBytes: 0, maxDepth: 10, sessionFields: sessionFields(names) };
+    const parsed = parseBody(Buffer.from(`{"model":"m",${field}}`), 'chat', limits);
+    expect(parsed).toMatchObject({ sessionKey: expected });
   });
 });
 

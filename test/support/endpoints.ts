@@ -32,6 +32,7 @@ export function someMetrics(known: Partial<EngineMetrics> = {}): EngineMetrics {
     kvCacheUsage: undefined,
     ttftSeconds: undefined,
     tpotSeconds: undefined,
+    prefixCache: undefined,
     inFlightAtScrape: 0,
     ...known,
   };

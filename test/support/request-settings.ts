@@ -3,6 +3,7 @@ import { anonymous } from '../../src/auth/principal.ts';
 import { corsSection } from '../../src/config/sections/cors.ts';
 import { createPathMatcher } from '../../src/request/api-paths.ts';
 import { createCrossOrigin } from '../../src/request/cross-origin.ts';
+import { sessionFields } from '../../src/request/parse-body.ts';
 import { noRenames } from '../../src/request/rename-model.ts';
 import type { RequestSettings } from '../../src/request/request-settings.ts';
 
@@ -20,6 +21,7 @@ export function someSettings(known: Partial<RequestSettings> = {}): RequestSetti
     sampleRate: 0,
     models: noRenames,
     sessionHeaders: [],
+    sessionFields: sessionFields(['user', 'session_id', 'prompt_cache_key', 'metadata.user_id']),
     ...known,
   };
 }

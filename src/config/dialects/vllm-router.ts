@@ -164,7 +164,7 @@ function discoveryInFile(part: PropertyKey | undefined, rest: ConfigPath, backen
 }
 
 function sessionsSection(key: unknown): Written | undefined {
-  return key === undefined || key === '' ? undefined : { headers: [key] };
+  return key === undefined || key === '' ? undefined : { headers: [key], fields: [key] };
 }
 
 /** What is wrong with the values, at paths that begin with the name of a field in the JSON file. */

@@ -146,8 +146,11 @@ configMapName: routes
 
   it('names the header of the session', () => {
     const text = json({ routing_logic: 'session', session_key: 'X-User-Id' });
-    expect(parseConfig(text, '').config.sessions).toEqual({ headers: ['x-user-id'] });
-    expect(parseConfig(json({}), '').config.sessions).toEqual({ headers: [] });
+    expect(parseConfig(text, '').config.sessions).toEqual({
+      headers: ['x-user-id'],
+      fields: ['X-User-Id'],
+    });
+    expect(parseConfig(json({}), '').config.sessions.headers).toEqual([]);
   });
 
   it('reads aliases, which count before served models and are not listed', () => {
