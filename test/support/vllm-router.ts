@@ -58,15 +58,24 @@ interface Ask {
   readonly tokens?: number;
   readonly stream?: boolean;
   readonly headers?: Readonly<Record<string, string>>;
+  /** More fields of the body. */
+  readonly fields?: Readonly<Record<string, unknown>>;
 }
 
-export function askBody({ model = 'm', prompt = randomUUID(), tokens = 2, stream = false }: Ask): string {
+export function askBody({
+  model = 'm',
+  prompt = randomUUID(),
+  tokens = 2,
+  stream = false,
+  fields = {},
+}: Ask): string {
   return JSON.stringify({
     model,
     messages: [{ role: 'user', content: prompt }],
     max_tokens: tokens,
     ignore_eos: true,
     ...(stream && { stream, stream_options: { include_usage: true } }),
+    ...fields,
   });
 }
 

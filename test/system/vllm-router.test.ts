@@ -278,6 +278,8 @@ describe('vllm-router counts', () => {
     }
     const finished = await Promise.all(engines.map((engine) => total(engine, 'vllm:request_success_total')));
     await eventually(() => engines.every(({ url }, i) => lastFinished(at, url) === finished[i]));
+    for (const { url } of engines)
+      expect(await total(at, 'vllm:gpu_prefix_cache_queries_total', `server="${url}"`)).toBeGreaterThan(0);
     const asked = requests.reduce((sum, { tokens }) => sum + tokens, 0);
     expect(await total(at, 'vllm:output_tokens_total')).toBeGreaterThanOrEqual(asked);
   });
@@ -357,6 +359,14 @@ describe('vllm-router --routing-logic session', () => {
     async (session) => {
       const headers = { 'X-USER-ID': session };
       expect(await whoServes(at, engines, { headers })).toBe(order(session)[0]);
+    },
+  );
+
+  it.each(['abc123', 'user-0', 42])(
+    'reads session %j in the body, where the header says nothing',
+    async (session) => {
+      const asked = { fields: { 'x-User-Id': session }, headers: { 'x-user-id': '' } };
+      expect(await whoServes(at, engines, asked)).toBe(order(String(session))[0]);
     },
   );
 
