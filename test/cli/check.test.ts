@@ -220,15 +220,17 @@ describe('checkCommand()', () => {
     expect((await check()).problem).toBe('error: name a file to check, or ask for the --schema\n');
   });
 
-  it.each(['kthena-scheduler.yaml', 'matrixinfer-scheduler.yaml'])(
-    'explains the example of a guide, %s',
-    async (name) => {
-      const example = path.resolve(import.meta.dirname, '../config/fixtures', `${name}.txt`);
-      const { printed, problem } = await checkWith(readFileSync(example, 'utf8'), '-');
-      expect(problem).toBe('');
-      expect(printed).toMatch(/\n {2}prefix-cache +weight 1 +25 % of the total /);
-      expect(printed).toMatch(/\n {2}lora-affinity +filter +was not enabled\n/);
-      expect(printed).toMatch(/\n {2}prefix-cache +blockSizeToHash +64\n/);
-    },
-  );
+  it.each([
+    'kthena-scheduler.yaml',
+    'matrixinfer-scheduler.yaml',
+    'kthena-router.yaml',
+    'matrixinfer-gateway.yaml',
+  ])('explains the example of a guide, %s', async (name) => {
+    const example = path.resolve(import.meta.dirname, '../config/fixtures', `${name}.txt`);
+    const { printed, problem } = await checkWith(readFileSync(example, 'utf8'), '-');
+    expect(problem).toBe('');
+    expect(printed).toMatch(/\n {2}prefix-cache +weight 1 +25 % of the total /);
+    expect(printed).toMatch(/\n {2}lora-affinity +filter +was not enabled\n/);
+    expect(printed).toMatch(/\n {2}prefix-cache +blockSizeToHash +64\n/);
+  });
 });

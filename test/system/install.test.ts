@@ -61,9 +61,35 @@ describe('the packed package, installed into an empty folder', () => {
     const manifest = JSON.parse(await readFile(path.join(root, 'package.json'), 'utf8')) as {
       version: string;
     };
-    const { stdout } = await run(sluice, ['--version'], { env: await environment({}) });
-    expect(stdout.trim()).toBe(manifest.version);
+    for (const command of [sluice, path.join(folder, 'bin/vllm-router')]) {
+      const { stdout } = await run(command, ['--version'], { env: await environment({}) });
+      expect(stdout).toContain(manifest.version);
+    }
   });
+
+  it('takes the place of vllm-router', async () => {
+    const port = await freePort();
+    const child = spawn(
+      path.join(folder, 'bin/vllm-router'),
+      [
+        ...['--host', '127.0.0.1', '--port', String(port), '--service-discovery', 'static'],
+        ...['--static-backends', engine.url, '--static-models', 'm', '--routing-logic', 'roundrobin'],
+      ],
+      { env: await environment({ ENVOY_BIN: await envoyBinary() }), stdio: ['ignore', 'pipe', 'pipe'] },
+    );
+    const exited = exitOf(child);
+    try {
+      await said(child, /Envoy 1\.40\.0 listens on/);
+      expect((await completed(port)).json).toMatchObject({ model: 'm' });
+      child.kill('SIGTERM');
+      const { code, output } = await exited;
+      expect(code).toBe(0);
+      expect(output).toMatch(/Routing request \S+ with session id None to http:\/\/127\.0\.0\.1:\d+ at /);
+    } finally {
+      child.kill('SIGKILL');
+      await exited;
+    }
+  }, 60_000);
 
   it('prints a bootstrap that Envoy accepts', async () => {
     const { stdout } = await run(sluice, ['envoy-config'], { env: await environment({}) });
