@@ -278,8 +278,11 @@ describe('vllm-router counts', () => {
     }
     const finished = await Promise.all(engines.map((engine) => total(engine, 'vllm:request_success_total')));
     await eventually(() => engines.every(({ url }, i) => lastFinished(at, url) === finished[i]));
+    // What engines say is known after the next reading.
     for (const { url } of engines)
-      expect(await total(at, 'vllm:gpu_prefix_cache_queries_total', `server="${url}"`)).toBeGreaterThan(0);
+      await eventually(
+        async () => (await total(at, 'vllm:gpu_prefix_cache_queries_total', `server="${url}"`)) > 0,
+      );
     const asked = requests.reduce((sum, { tokens }) => sum + tokens, 0);
     expect(await total(at, 'vllm:output_tokens_total')).toBeGreaterThanOrEqual(asked);
   });
