@@ -166,3 +166,8 @@ function article(expected: string, value: unknown): string {
       return `a ${expected}`;
   }
 }
+
+/** A mistaken URL is shown, a password in it is not. */
+export function withoutUser(input: unknown): unknown {
+  return typeof input === 'string' ? input.replace(/[^/]*@/, '…@') : input;
+}

@@ -82,7 +82,8 @@ export function createLiveConfig(deps: LiveConfigDeps): LiveConfig {
     try {
       const loaded = load();
       const next = atRunTime(configSchema, initial.written, loaded.written);
-      const config = configSchema.parse(next.written);
+      // What was checked a moment ago is checked again only where it is another one.
+      const config = next.waiting.length === 0 ? loaded.config : configSchema.parse(next.written);
       const commit = await prepared(config);
       if (stopped) return;
       commit();

@@ -2,8 +2,7 @@
 import type { z } from 'zod';
 import { ConfigError, type ConfigFault } from './config-error.ts';
 import { describeIssue, didYouMean, shown } from './describe-issue.ts';
-import type { Dialect, Finding } from './dialects/dialect.ts';
-import type { ConfigPath } from './dialects/dialect.ts';
+import type { ConfigPath, Dialect, Finding } from './dialects/dialect.ts';
 import { dialects } from './dialects/index.ts';
 import { sluice } from './dialects/sluice.ts';
 import { droppedNames } from './dropped-names.ts';
@@ -13,7 +12,7 @@ import { repaired, repairOf, type Repair } from './lenient.ts';
 import { configSchema, type Config } from './schema.ts';
 import { authNotes } from './sections/auth.ts';
 import { parseConfigSource, readConfigSource, type ConfigSource } from './source/config-source.ts';
-import { isMapping, layered, valueAt, type Written } from './written.ts';
+import { isMapping, layered, pathText, valueAt, type Written } from './written.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -245,12 +244,6 @@ function fromEnvironment(variable: string, message: string): ConfigFault {
 
 function byPosition(a: ConfigFault, b: ConfigFault): number {
   return a.line - b.line || a.column - b.column;
-}
-
-function pathText(path: ConfigPath): string {
-  return path
-    .map((step, i) => (typeof step === 'number' ? `[${step}]` : `${i === 0 ? '' : '.'}${String(step)}`))
-    .join('');
 }
 
 function formOf(source: ConfigSource | undefined, dialect: Dialect): string {

@@ -3,7 +3,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
 import type { ConfigPath } from './dialects/dialect.ts';
 import { writtenSchema } from './fields-at.ts';
-import { layered, valueAt, type Written } from './written.ts';
+import { isMapping, valueAt, type Written } from './written.ts';
 
 /** Marks a field, or a whole section, that takes effect after a restart and not before. */
 export function atStart<T extends z.ZodType>(schema: T): T {
@@ -57,8 +57,8 @@ function withValue(written: Written, path: ConfigPath, value: unknown): Written 
   const [key, ...rest] = path.map(String);
   if (key === undefined) return written;
   if (rest.length > 0) {
-    const below = written[key] ?? {};
-    return { ...written, [key]: withValue(layered({}, below as Written), rest, value) };
+    const below = written[key];
+    return { ...written, [key]: withValue(isMapping(below) ? below : {}, rest, value) };
   }
   const others = Object.entries(written).filter(([name]) => name !== key);
   return Object.fromEntries(value === undefined ? others : [...others, [key, value]]);

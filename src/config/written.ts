@@ -33,3 +33,10 @@ export function layered(...layers: readonly Written[]): Written {
     return merged;
   });
 }
+
+/** A path for people: `plugins.Score.enabled[2].name`. */
+export function pathText(path: readonly PropertyKey[]): string {
+  return path
+    .map((step, i) => (typeof step === 'number' ? `[${step}]` : `${i === 0 ? '' : '.'}${String(step)}`))
+    .join('');
+}

@@ -2,6 +2,7 @@
 import { buildConnector, Client } from 'undici';
 import type { Clock, Timer } from '../lib/clock.ts';
 import type { Endpoint } from './endpoint.ts';
+import { connectionProblem, hostHeader } from './engine-connection.ts';
 
 export type EngineAnswer =
   /** `body` is undefined where it was larger than the bound. */
@@ -170,30 +171,18 @@ function connectorFor({ timeoutMs, ca, insecure = false }: EngineClientOptions):
 function headersFor(endpoint: Endpoint, { headers }: EngineClientOptions): Record<string, string> {
   return {
     ...headers,
-    ...(endpoint.hostname === undefined ? {} : { host: hostHeader(endpoint.hostname, endpoint) }),
+    ...hostHeader(endpoint),
   };
-}
-
-function hostHeader(hostname: string, { tls, port }: Endpoint): string {
-  return port === (tls ? 443 : 80) ? hostname : `${hostname}:${port}`;
 }
 
 const resetCodes: ReadonlySet<string> = new Set(['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET']);
 const timeoutCodes: ReadonlySet<string> = new Set(['UND_ERR_CONNECT_TIMEOUT', 'ETIMEDOUT']);
-const words: ReadonlyMap<string, string> = new Map([
-  ['ECONNREFUSED', 'connection refused'],
-  ['ECONNRESET', 'connection reset'],
-  ['EPIPE', 'connection reset'],
-  ['UND_ERR_SOCKET', 'connection closed before an answer'],
-  ['EHOSTUNREACH', 'no route to host'],
-  ['ENETUNREACH', 'network unreachable'],
-]);
-
 function failure(error: Error, path: string, timeoutMs: number): EngineAnswer {
   const code = errorCode(error);
   if (timeoutCodes.has(code))
     return { kind: 'timeout', reason: `cannot connect for GET ${path} within ${timeoutMs} ms` };
-  const reason = words.get(code) ?? (code.startsWith('HPE_') ? 'the answer is not HTTP' : error.message);
+  const reason =
+    connectionProblem(code) ?? (code.startsWith('HPE_') ? 'the answer is not HTTP' : error.message);
   return { kind: 'unreachable', reason };
 }
 

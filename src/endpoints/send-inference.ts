@@ -2,6 +2,7 @@
 import { finished } from 'node:stream/promises';
 import { Client } from 'undici';
 import type { Endpoint } from './endpoint.ts';
+import { connectionProblem, hostHeader } from './engine-connection.ts';
 import type { TinyRequest } from './tiny-request.ts';
 
 export interface InferenceCall {
@@ -40,7 +41,7 @@ export const sendInference: SendInference = async (call, signal) => {
       path: request.path,
       headers: {
         ...lowerCased(headers),
-        ...(endpoint.hostname === undefined ? {} : { host: hostHeader(endpoint.hostname, endpoint) }),
+        ...hostHeader(endpoint),
         'content-type': request.contentType,
       },
       body: request.body,
@@ -69,24 +70,9 @@ function lowerCased(headers: Readonly<Record<string, string>> = {}): Record<stri
   return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]));
 }
 
-function hostHeader(hostname: string, { tls, port }: Endpoint): string {
-  return port === (tls ? 443 : 80) ? hostname : `${hostname}:${port}`;
-}
-
-const words: ReadonlyMap<string, string> = new Map([
-  ['ECONNREFUSED', 'connection refused'],
-  ['ECONNRESET', 'connection reset'],
-  ['EPIPE', 'connection reset'],
-  ['UND_ERR_SOCKET', 'connection closed before an answer'],
-  ['UND_ERR_CONNECT_TIMEOUT', 'cannot connect in time'],
-  ['ETIMEDOUT', 'cannot connect in time'],
-  ['EHOSTUNREACH', 'no route to host'],
-  ['ENETUNREACH', 'network unreachable'],
-]);
-
 function reasonOf(error: unknown): string {
   if (typeof error !== 'object' || error === null) return String(error);
   const { name, code, message } = error as Readonly<Record<string, unknown>>;
   if (name === 'HTTPParserError') return 'the answer is not HTTP';
-  return words.get(String(code)) ?? String(message);
+  return connectionProblem(String(code)) ?? String(message);
 }

@@ -2,8 +2,8 @@
 import type { Endpoint, EndpointSnapshot } from '../endpoints/endpoint.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { ExchangeRecord } from '../request/exchange-record.ts';
+import { servingEndpoint } from '../request/serving-endpoint.ts';
 import { RecentSums } from './recent-sums.ts';
-import { servingEndpoint } from './serving-endpoint.ts';
 
 /**
  * The requests at one endpoint, as this process sees them. Means are over exchanges that ended in the window, and
@@ -116,6 +116,11 @@ export function createRequestStats(deps: RequestStatsDeps, options: RequestStats
     return entry.recent;
   }
 
+  /** Who served it; the endpoint that it was sent to where that is nobody of ours. */
+  function creditedTo({ servedBy, decision }: ExchangeRecord, { endpoint }: Place): Endpoint {
+    return servingEndpoint(servedBy, decision, snapshot()) ?? endpoint;
+  }
+
   function enter(record: ExchangeRecord, place: Place): void {
     const before = places.get(record);
     if (before !== undefined) before.count--;
@@ -134,8 +139,7 @@ export function createRequestStats(deps: RequestStatsDeps, options: RequestStats
 
     responded(record) {
       const place = places.get(record);
-      if (place !== undefined)
-        enter(record, entryOf(servingEndpoint(record, place.endpoint, snapshot)).decoding);
+      if (place !== undefined) enter(record, entryOf(creditedTo(record, place)).decoding);
     },
 
     ended(record) {
@@ -143,7 +147,7 @@ export function createRequestStats(deps: RequestStatsDeps, options: RequestStats
       if (place === undefined) return;
       places.delete(record);
       place.count--;
-      const entry = entryOf(servingEndpoint(record, place.endpoint, snapshot));
+      const entry = entryOf(creditedTo(record, place));
       entry.finished++;
       const nowMs = clock.nowMs();
       addSamples(recentOf(entry, nowMs), record, nowMs);

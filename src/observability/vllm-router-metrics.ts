@@ -1,11 +1,11 @@
 /** The metrics of vllm-router under its names: what autoscalers and dashboards that were made for it read. */
 import type { Endpoint, EndpointSnapshot, PrefixCacheTotals } from '../endpoints/endpoint.ts';
 import type { ExchangeRecord } from '../request/exchange-record.ts';
+import { servingEndpoint } from '../request/serving-endpoint.ts';
 import { exposition, type Family, type Labels, type Sample } from './exposition.ts';
 import type { MachineUsage } from './machine-usage.ts';
 import { ModelCounts } from './model-counts.ts';
 import type { RequestStats } from './request-stats.ts';
-import { servingEndpoint } from './serving-endpoint.ts';
 import { gaugeFamilies } from './vllm-router-gauges.ts';
 
 export interface VllmRouterMetricsDeps {
@@ -81,7 +81,8 @@ export function createVllmRouterMetrics(
     ended(record) {
       if (counts === undefined) return;
       if (record.decision !== undefined) {
-        const server = servingEndpoint(record, record.decision.ranked[0], snapshot);
+        const server =
+          servingEndpoint(record.servedBy, record.decision, snapshot()) ?? record.decision.ranked[0];
         modelCounts(counts, server, modelLabel(record)).add(record);
       } else if (record.model !== undefined && record.reason !== 'forbidden') {
         // Nobody was there to serve it: whoever scales up from nothing waits for just this.

@@ -17,6 +17,7 @@ import { internalRejection, rejectionReply } from './rejection-reply.ts';
 import { renameModel, type ModelRenames } from './rename-model.ts';
 import type { RequestSettings } from './request-settings.ts';
 import { resolveModel } from './resolve-model.ts';
+import { servingEndpoint } from './serving-endpoint.ts';
 import { headerSessionKey } from './session-key.ts';
 import { modelEdit } from './splice.ts';
 import { watchResponse, type ResponseOutcome, type WatchDeps } from './watch-response.ts';
@@ -293,17 +294,6 @@ function attempts(ranked: Decision['ranked'], maxAttempts: number): string[] {
   const destinations: string[] = [];
   for (let i = 0; i < maxAttempts; i++) destinations.push(ranked[i % ranked.length]!.id);
   return destinations;
-}
-
-/** Nearly always one of the ranked; Envoy's fallback may have chosen another. */
-function servingEndpoint(
-  id: string | undefined,
-  decision: Decision,
-  snapshot: EndpointSnapshot,
-): Endpoint | undefined {
-  if (id === undefined) return undefined;
-  const serves = (endpoint: Endpoint): boolean => endpoint.id === id;
-  return decision.ranked.find(serves) ?? snapshot.endpoints.find(serves);
 }
 
 function complete(record: ExchangeRecord, outcome: ResponseOutcome, endedAtMs: number): void {

@@ -7,39 +7,22 @@ import { createMetrics, type Metrics } from '../../src/observability/metrics.ts'
 import type { ExchangeRecord } from '../../src/request/exchange-record.ts';
 import { anEndpoint } from '../support/endpoints.ts';
 import { FakeClock } from '../support/fake-clock.ts';
+import { aRecord as someRecord } from './support/records.ts';
 
 const [a, b] = [anEndpoint(1), anEndpoint(2)];
 
 /** A refused exchange: a head and nothing else. */
-function aRecord(known: Partial<ExchangeRecord> = {}): ExchangeRecord {
-  return {
-    id: 'e-1',
-    requestId: undefined,
-    method: 'POST',
-    path: '/v1/completions',
+const aRecord = (known: Partial<ExchangeRecord> = {}): ExchangeRecord =>
+  someRecord({
     startedAtMs: 1000,
-    principal: undefined,
     api: undefined,
     model: undefined,
-    servedModel: undefined,
-    modelKnown: false,
-    stream: false,
-    requestBytes: 0,
-    decision: undefined,
-    decisionMs: 0,
-    servedBy: undefined,
-    attempts: undefined,
     outcome: 'rejected',
     status: 404,
     reason: 'path-not-found',
-    ttftMs: undefined,
     durationMs: 0.26,
-    responseBytes: undefined,
-    usage: undefined,
-    usageSource: 'none',
     ...known,
-  };
-}
+  });
 
 /** An exchange with everything there is to know. */
 const complete = aRecord({

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { algorithms, asymmetricAlgorithms } from '../../auth/algorithms.ts';
 import type { ProviderOptions } from '../../auth/authenticate.ts';
 import { readJwks } from '../../auth/jwks-document.ts';
-import { shown } from '../describe-issue.ts';
+import { shown, withoutUser } from '../describe-issue.ts';
 
 const name = z.string().min(1);
 
@@ -122,11 +122,6 @@ function mistakeOf(read: () => unknown): string | undefined {
   } catch (error) {
     return error instanceof Error ? error.message : String(error);
   }
-}
-
-/** A mistaken URL is shown, a password in it is not. */
-function withoutUser(input: unknown): unknown {
-  return typeof input === 'string' ? input.replace(/[^/]*@/, '…@') : input;
 }
 
 function isJwksUri(text: string): boolean {

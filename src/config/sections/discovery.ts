@@ -1,5 +1,6 @@
 /** The `discovery` section. */
 import { z } from 'zod';
+import { withoutUser } from '../describe-issue.ts';
 import { duration } from '../units.ts';
 
 /** The words of vllm-router's `--static-model-types`. */
@@ -83,11 +84,6 @@ export const discoverySection = z
       .describe('Endpoints that are listed here.'),
   })
   .transform(({ dnsInterval, ...rest }) => ({ ...rest, dnsIntervalMs: dnsInterval }));
-
-/** A mistaken URL is shown, a password in it is not. */
-function withoutUser(input: unknown): unknown {
-  return typeof input === 'string' ? input.replace(/[^/]*@/, '…@') : input;
-}
 
 function isBackendUrl(text: string): boolean {
   const url = URL.parse(text);

@@ -1,6 +1,7 @@
 /** What is wrong in a text, before it is known as a fault in a file. */
 import { ConfigError, type ConfigFault } from '../config-error.ts';
 import type { ConfigPath } from '../dialects/dialect.ts';
+import { pathText } from '../written.ts';
 import type { PlacedText } from './placed-text.ts';
 
 export interface Mistake {
@@ -18,7 +19,7 @@ export function toFault({ at, path, message }: Mistake, text: PlacedText, file: 
   return {
     file,
     ...text.positionAt(at),
-    path: fieldPath(path),
+    path: pathText(path),
     message: text.exact ? message : `${message} (${text.lineAt(at)})`,
   };
 }
@@ -38,11 +39,4 @@ export function refusal(file: string, faults: readonly ConfigFault[]): ConfigErr
 /** A fault of a file or folder of which no place is to blame. */
 export function faultOfAll(file: string, message: string): ConfigFault {
   return { file, line: 0, column: 0, path: '', message };
-}
-
-/** A path as people write it: `plugins.Score.enabled[2].name`. */
-function fieldPath(path: ConfigPath): string {
-  return path
-    .map((step, i) => (typeof step === 'number' ? `[${step}]` : `${i === 0 ? '' : '.'}${String(step)}`))
-    .join('');
 }
