@@ -2,10 +2,15 @@
 import { Client, credentials } from '@grpc/grpc-js';
 import type { Gateway } from './gateway.ts';
 
-/** What the service says of a name: `SERVING`, `NOT_SERVING` or another word of the protocol. */
+/** What the service of a gateway says of a name. */
 export function grpcHealth(gateway: Pick<Gateway, 'lines'>, name: string): Promise<string> {
   const address = gateway.lines.find((line) => 'grpc' in line)?.['grpc'];
   if (typeof address !== 'string') throw new Error('Sluice has not said where it serves Envoy');
+  return grpcHealthAt(address, name);
+}
+
+/** What the service at an address says of a name: `SERVING`, `NOT_SERVING` or another word of the protocol. */
+export function grpcHealthAt(address: string, name: string): Promise<string> {
   const client = new Client(address, credentials.createInsecure());
   return new Promise((resolve, reject) => {
     client.makeUnaryRequest(

@@ -1,4 +1,3 @@
-import { Client, credentials } from '@grpc/grpc-js';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { existsSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -17,6 +16,7 @@ import { startSluice, type Child } from '../support/child.ts';
 import { envoyBinary } from '../support/envoy.ts';
 import { eventually } from '../support/eventually.ts';
 import { freePort } from '../support/free-port.ts';
+import { grpcHealthAt } from '../support/grpc-health.ts';
 import { readReply, responseOf, startRequest, type Reply } from '../support/http-client.ts';
 import { endpoints, sample } from '../support/pages.ts';
 
@@ -84,26 +84,7 @@ async function adminOf(child: Child): Promise<{ adminUrl: string; admin(page: st
 
 const served = async (): Promise<boolean> => (await chat({ port })).status === 200;
 
-/** What the gRPC health service says of a name. */
-function health(name: string): Promise<string> {
-  const client = new Client(`unix:${socket}`, credentials.createInsecure());
-  return new Promise((resolve, reject) => {
-    client.makeUnaryRequest(
-      '/grpc.health.v1.Health/Check',
-      (service: string) => Buffer.from([0x0a, service.length, ...Buffer.from(service)]),
-      // HealthCheckResponse {status = 1}; the default is not sent.
-      (response) => servingStatus[response[1] ?? 0] ?? 'no such status',
-      name,
-      (error, status) => {
-        client.close();
-        if (error === null) resolve(status ?? '');
-        else reject(error);
-      },
-    );
-  });
-}
-
-const servingStatus = ['UNKNOWN', 'SERVING', 'NOT_SERVING', 'SERVICE_UNKNOWN'];
+const health = (name: string): Promise<string> => grpcHealthAt(`unix:${socket}`, name);
 
 const processor = 'envoy.service.ext_proc.v3.ExternalProcessor';
 

@@ -5,14 +5,8 @@ import type { ModelsByGroup } from '../../auth/model-access.ts';
 import { shown } from '../describe-issue.ts';
 import { atStart } from '../restart.ts';
 import { duration, size } from '../units.ts';
+import { headerName } from './header-name.ts';
 import { authProvider, onlyProvider, toProvider, type Fault } from './auth-provider.ts';
-
-const headerName = z
-  .string()
-  .regex(/^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/, {
-    error: ({ input }) => `${shown(input)} is not the name of a header`,
-  })
-  .transform((header) => header.toLowerCase());
 
 const exemptPath = z
   .string()

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import type { CorsOptions } from '../../auth/cors.ts';
 import { shown } from '../describe-issue.ts';
 import { duration } from '../units.ts';
+import { token } from './header-name.ts';
 
 const origin = z
   .string()
@@ -12,7 +13,7 @@ const origin = z
       `${shown(input)} is not an origin: write it like https://app.example.com, https://*.example.com or "*", without a path`,
   });
 
-const token = z.string().regex(/^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/, {
+const headerOrMethod = z.string().regex(token, {
   error: ({ input }) => `${shown(input)} is not the name of a header or a method`,
 });
 
@@ -25,13 +26,13 @@ export const corsSection = z
       .describe(
         'Origins whose pages may call: each like https://app.example.com, https://*.example.com for all hosts below a domain, or "*" for all.',
       ),
-    methods: z.array(token).default(['GET', 'POST']).describe('Methods that pages may use.'),
+    methods: z.array(headerOrMethod).default(['GET', 'POST']).describe('Methods that pages may use.'),
     headers: z
-      .array(token)
+      .array(headerOrMethod)
       .default(['*'])
       .describe('Request headers that pages may send; "*" for whatever they ask for.'),
     exposedHeaders: z
-      .array(token)
+      .array(headerOrMethod)
       .default(['x-request-id', 'retry-after'])
       .describe('Response headers that pages may read.'),
     maxAge: duration({ zero: true })

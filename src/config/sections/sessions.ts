@@ -1,13 +1,6 @@
 /** The `sessions` section. */
 import { z } from 'zod';
-import { shown } from '../describe-issue.ts';
-
-const headerName = z
-  .string()
-  .refine((name) => /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/.test(name), {
-    error: ({ input }) => `${shown(input)} is not the name of a header`,
-  })
-  .transform((name) => name.toLowerCase());
+import { headerName } from './header-name.ts';
 
 /** How requests of one conversation are recognised. */
 export const sessionsSection = z.strictObject({
