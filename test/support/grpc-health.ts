@@ -11,7 +11,8 @@ export function grpcHealth(gateway: Pick<Gateway, 'lines'>, name: string): Promi
 
 /** What the service at an address says of a name: `SERVING`, `NOT_SERVING` or another word of the protocol. */
 export function grpcHealthAt(address: string, name: string): Promise<string> {
-  const client = new Client(address, credentials.createInsecure());
+  // A connection of its own: one shared with the client before it may just be closing.
+  const client = new Client(address, credentials.createInsecure(), { 'grpc.use_local_subchannel_pool': 1 });
   return new Promise((resolve, reject) => {
     client.makeUnaryRequest(
       '/grpc.health.v1.Health/Check',

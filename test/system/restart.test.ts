@@ -130,7 +130,9 @@ describe('sluice serve', () => {
     const child = serve();
     await eventually(served);
     for (const name of ['', 'liveness', 'readiness', processor]) expect(await health(name)).toBe('SERVING');
-    const response = await responseOf(startRequest(port, { body: chatBody({ tokens: 1500, stream: true }) }));
+    const response = await responseOf(startRequest(port, { body: chatBody({ tokens: 50, stream: true }) }));
+    // The stream does not end, and with it Sluice, before all has been asked.
+    for (const engine of engines) engine.setFault({ mode: 'hang' });
     let ended = false;
     const whole = readReply(response).then(({ body }) => {
       ended = true;
@@ -142,6 +144,7 @@ describe('sluice serve', () => {
     for (const name of ['', 'readiness', processor]) expect(await health(name)).toBe('NOT_SERVING');
     expect(await health('liveness')).toBe('SERVING');
     expect(ended).toBe(false);
+    for (const engine of engines) engine.setFault({ mode: 'none' });
     expect(await whole).toMatch(/data: \[DONE\]\n\n$/);
     expect(await child.exited).toEqual({ code: 0, signal: null });
     expect(existsSync(socket)).toBe(false);
