@@ -11,6 +11,8 @@ import { readKthenaEnvironment } from './kthena-environment.ts';
 import { repaired, repairOf, type Repair } from './lenient.ts';
 import { configSchema, type Config } from './schema.ts';
 import { authNotes } from './sections/auth.ts';
+import { limitNotes } from './sections/limits.ts';
+import { queueNotes } from './sections/queueing.ts';
 import { parseConfigSource, readConfigSource, type ConfigSource } from './source/config-source.ts';
 import { isMapping, layered, pathText, valueAt, type Written } from './written.ts';
 
@@ -107,7 +109,7 @@ function interpret(source: ConfigSource | undefined, options: LoadOptions): Load
     skipped: source?.skipped ?? [],
     written,
     warnings: warnings.toSorted(byPosition),
-    notes: [...environment.notes, ...authNotes(result.data.auth), ...withoutEffect(result.data)],
+    notes: [...environment.notes, ...notesOn(result.data)],
   };
 }
 
@@ -251,14 +253,20 @@ function formOf(source: ConfigSource | undefined, dialect: Dialect): string {
   return source.form === '' ? dialect.name : `${dialect.name}, ${source.form}`;
 }
 
-/** What this version reads and does not do. */
-function withoutEffect({ fairness, sessions }: Config): string[] {
+/** What an operator should know of a configuration without faults. */
+function notesOn(config: Config): string[] {
+  const { auth, limits, sessions, sessionBoost } = config;
   return [
-    ...(fairness.enabled
-      ? ['fairness.enabled: this version of Sluice has no queue; requests are scheduled as they arrive']
-      : []),
-    ...sessions.headers
-      .filter((name) => name.includes('_'))
-      .map((name) => `sessions.headers: Envoy drops headers with "_" in their name, ${shown(name)} too`),
+    ...authNotes(auth),
+    ...queueNotes(config),
+    ...limitNotes(limits.rules, auth.providers.length > 0),
+    ...droppedHeaders('sessions.headers', sessions.headers),
+    ...droppedHeaders('sessionBoost.header', sessionBoost.enabled ? [sessionBoost.header] : []),
   ];
+}
+
+function droppedHeaders(field: string, names: readonly string[]): string[] {
+  return names
+    .filter((name) => name.includes('_'))
+    .map((name) => `${field}: Envoy drops headers with "_" in their name, ${shown(name)} too`);
 }

@@ -60,7 +60,7 @@ function sources(): string {
 - the configuration of Kthena's router, with the sections \`scheduler\` and \`auth\`, or the older one, with \`pluginConfig\` and \`plugins\` at the top: both are a part of the form of this page, and [plugins.md](plugins.md#configuration) says where Sluice is stricter;
 - a Kubernetes manifest, of one document or several, with a ConfigMap that has one of the keys ${configKeys.map((key) => `\`${key}\``).join(', ')}; Helm expressions beside the configuration are passed over;
 - the folder of a mounted ConfigMap, with a file of one of these names;
-- the values of Kthena's networking chart, of which \`fairness\` and \`config\` are read;
+- the values of Kthena's networking chart, of which \`fairness\`, \`sessionBoost\` and \`config\` are read;
 - the dynamic configuration of vllm-router, or a StaticRoute: [plugins.md](plugins.md#vllm-routers-routing-logics) says what its routing logics become.
 
 \`sluice check\` says which of them it sees in a file.
@@ -163,12 +163,12 @@ function plugins(): readonly string[] {
 }
 
 function environment(): string {
-  const rows = kthenaVariables.map(({ name, target, accepts, kthenaDefault, implies }) => {
+  const rows = kthenaVariables.map(({ name, target, remark, accepts, kthenaDefault, implies }) => {
     const implied = implies?.(true);
     const also = implied === undefined ? '' : `; if true, \`${implied.target}: ${String(implied.value)}\``;
     return [
       `\`${name}\``,
-      target === undefined ? 'nothing in this version' : `\`${target}\`${also}`,
+      target === undefined ? (remark ?? 'nothing in this version') : `\`${target}\`${also}`,
       accepts,
       kthenaDefault === '' ? '' : `\`${kthenaDefault}\``,
     ];

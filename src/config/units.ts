@@ -17,28 +17,30 @@ const bytesPerUnit: Readonly<Record<string, number>> = {
 /** Timers of Node hold no more than 31 bits of milliseconds. */
 export const maxDurationMs = 2 ** 31 - 1;
 
+/** Which durations are taken; without bounds, those that a timer can hold. */
 interface DurationRange {
   /** Whether 0 is allowed and means "none". */
   readonly zero?: boolean;
+  /** The shortest one but 0, as it would be written. */
+  readonly least?: string;
+  /** The longest one, as it would be written. */
+  readonly most?: string;
 }
 
 /** A duration such as `250ms`, `1s`, `1m30s` or a number of seconds; milliseconds once parsed. */
-export function duration({ zero = false }: DurationRange = {}) {
+export function duration({ zero = false, least, most }: DurationRange = {}) {
+  const [leastMs = 0, mostMs = maxDurationMs] = [least, most].map((text) => parseDurationMs(text ?? ''));
+  const range = `${least ?? (zero ? '0' : 'more than 0')} to ${most ?? '24 days'}`;
+  const isInRange = (ms: number): boolean => (ms === 0 ? zero : ms > 0 && ms >= leastMs && ms <= mostMs);
   return z.union([z.string(), z.number()], { error: wrongDuration }).transform((value, context) => {
     const ms = typeof value === 'number' ? value * 1000 : parseDurationMs(value);
-    if (ms === undefined || !Number.isFinite(ms)) {
-      context.addIssue({ code: 'custom', message: wrongDuration({ input: value }) });
-      return z.NEVER;
-    }
-    if (ms > maxDurationMs || ms < 0 || (ms === 0 && !zero)) {
-      const least = zero ? '0' : 'more than 0';
-      context.addIssue({
-        code: 'custom',
-        message: `duration ${shown(value)} is out of range: ${least} to 24 days`,
-      });
-      return z.NEVER;
-    }
-    return ms;
+    if (ms !== undefined && isInRange(ms)) return ms;
+    const message =
+      ms === undefined || !Number.isFinite(ms)
+        ? wrongDuration({ input: value })
+        : `duration ${shown(value)} is out of range: ${range}`;
+    context.addIssue({ code: 'custom', message });
+    return z.NEVER;
   });
 }
 

@@ -183,7 +183,7 @@ describe('checkCommand()', () => {
             },
             maxEndpoints: 3,
           },
-          limits: { maxBodyBytes: '16MiB', maxBodyDepth: 128, drainTimeout: '30s' },
+          limits: { maxBodyBytes: '16MiB', maxBodyDepth: 128, drainTimeout: '30s', store: 'memory', rules: [] },
         }),
       },
       {

@@ -11,7 +11,9 @@ const examples = pages.flatMap((page) =>
   [...readFileSync(path.join(root, page), 'utf8').matchAll(/```yaml\n([\s\S]*?)```/g)]
     .map(([, text]) => text!)
     .filter((text) =>
-      /^(scheduler|auth|cors|models|discovery|limits|log|sessions|pluginConfig|plugins):/m.test(text),
+      /^(scheduler|auth|cors|fairness|models|discovery|limits|log|sessions|pluginConfig|plugins):/m.test(
+        text,
+      ),
     )
     .map((text) => [page, text] as const),
 );
@@ -19,7 +21,13 @@ const examples = pages.flatMap((page) =>
 describe('the configurations that are documented', () => {
   it('are there', () => {
     expect(new Set(examples.map(([page]) => page))).toEqual(
-      new Set(['README.md', 'docs/authentication.md', 'docs/configuration.md', 'docs/plugins.md']),
+      new Set([
+        'README.md',
+        'docs/authentication.md',
+        'docs/configuration.md',
+        'docs/fairness.md',
+        'docs/plugins.md',
+      ]),
     );
   });
 

@@ -69,6 +69,14 @@ describe('the judgement', () => {
     ['a field that is not read', 'limits: { maxBodyDepth: 9 }', ''],
     ['another value', 'scrape: { interval: 2s }', 'scrape: { interval: 20s }'],
     ['another alias', 'models: { aliases: { a: b } }', 'models: { aliases: { a: c } }'],
+    [
+      'another share',
+      'fairness: { weights: { tiers: { a: 2 } } }',
+      'fairness: { weights: { tiers: { a: 3 } } }',
+    ],
+    ['another limit', rule('requests: 5'), rule('requests: 6')],
+    ['a limit for others', rule('requests: 5, groups: [a]'), rule('requests: 5')],
+    ['a limit for another time', rule('requests: 5, per: day'), rule('requests: 5, per: hour')],
     ['another plugin', scorers('kv-cache', 1), scorers('random', 1)],
     ['another weight', scorers('kv-cache', 1), scorers('kv-cache', 2)],
   ])('finds %s', (_, text, takenFor) => {
@@ -127,4 +135,8 @@ describe('the judgement', () => {
 
 function scorers(name: string, weight: number): string {
   return `scheduler: { plugins: { Score: { enabled: [{ name: ${name}, weight: ${weight} }] } } }`;
+}
+
+function rule(fields: string): string {
+  return `limits: { rules: [{ name: a, ${fields} }] }`;
 }

@@ -5,13 +5,20 @@ import { fairnessSection } from '../../src/config/sections/fairness.ts';
 import { limitsSection } from '../../src/config/sections/limits.ts';
 import { logSection } from '../../src/config/sections/log.ts';
 import { scrapeSection } from '../../src/config/sections/scrape.ts';
+import { sessionBoostSection } from '../../src/config/sections/session-boost.ts';
 
-const sections = { fairness: fairnessSection, limits: limitsSection, log: logSection, scrape: scrapeSection };
+const sections = {
+  fairness: fairnessSection,
+  sessionBoost: sessionBoostSection,
+  limits: limitsSection,
+  log: logSection,
+  scrape: scrapeSection,
+};
 
 const nothing = { written: {}, origins: new Map(), faults: [], notes: [] };
 
 const bools = 'one of 1, t, T, TRUE, true, True, 0, f, F, FALSE, false, False';
-const weight = 'a number of 0 or more, like 1.5';
+const weight = 'a number from 0 to 1000000, like 1.5';
 const positiveDuration = 'a duration of more than 0, up to 24 days, like 30s or 1h30m';
 
 describe('readKthenaEnvironment()', () => {
@@ -70,6 +77,75 @@ describe('readKthenaEnvironment()', () => {
     });
   });
 
+  it('takes a session boost of Kthena', () => {
+    const { written, origins, faults, notes } = readKthenaEnvironment({
+      ENABLE_SESSION_BOOST: 'T',
+      SESSION_BOOST_HEADER: 'X-Chat',
+      SESSION_BOOST_MAX_SESSIONS: '100',
+      SESSION_BOOST_INFLIGHT_PER_POD: '4',
+      SESSION_BOOST_GRACE_PERIOD: '1500us',
+      SESSION_BOOST_TIMEOUT: '45s',
+    });
+    expect(written).toEqual({
+      sessionBoost: {
+        enabled: true,
+        header: 'X-Chat',
+        maxSessions: 100,
+        inflightPerPod: 4,
+        gracePeriod: '1.5ms',
+        timeout: '45s',
+      },
+    });
+    expect(origins.get('sessionBoost.enabled')).toBe('ENABLE_SESSION_BOOST');
+    expect(faults).toEqual([]);
+    expect(notes).toEqual([]);
+    expect(sessionBoostSection.parse(written['sessionBoost'])).toMatchObject({
+      header: 'x-chat',
+      gracePeriodMs: 1.5,
+      timeoutMs: 45_000,
+    });
+  });
+
+  it.each(['0', '0s', '-1s', '-24h'])(
+    'lets sessions wait as long as they can with a timeout of %s',
+    (text) => {
+      const { written } = readKthenaEnvironment({ SESSION_BOOST_TIMEOUT: text });
+      expect(sessionBoostSection.parse(written['sessionBoost']).timeoutMs).toBe(3_540_000);
+    },
+  );
+
+  it.each([
+    ['redis', undefined, undefined, 'redis://redis:6379'],
+    ['10.0.0.1', '6380', undefined, 'redis://10.0.0.1:6380'],
+    ['redis.svc.cluster.local', '', 'sesame', 'redis://:sesame@redis.svc.cluster.local:6379'],
+    ['fd00::1', '6379', 'a/b:c@d%e#f', 'redis://:a%2Fb%3Ac%40d%25e%23f@[fd00::1]:6379'],
+  ])(
+    'finds a Redis server by REDIS_HOST=%s, REDIS_PORT=%s and REDIS_PASSWORD=%s',
+    (host, port, password, url) => {
+      const env = { REDIS_HOST: host, REDIS_PORT: port, REDIS_PASSWORD: password };
+      const { written, origins, faults, notes } = readKthenaEnvironment(env);
+      expect(written).toEqual({ limits: { store: url } });
+      expect([...origins]).toEqual([['limits.store', 'REDIS_HOST']]);
+      expect([faults, notes]).toEqual([[], []]);
+      expect(limitsSection.parse(written['limits']).store).toBe(url);
+    },
+  );
+
+  it('does not look at the other variables of Redis without a host, which Kubernetes sets for a Service', () => {
+    const env = { REDIS_PORT: 'tcp://10.0.0.1:6379', REDIS_PASSWORD: 'sesame' };
+    expect(readKthenaEnvironment(env)).toEqual(nothing);
+    expect(readKthenaEnvironment({ ...env, REDIS_HOST: '' })).toEqual(nothing);
+    const { faults, written } = readKthenaEnvironment({ ...env, REDIS_HOST: 'redis' });
+    expect(faults).toEqual([
+      {
+        variable: 'REDIS_PORT',
+        value: 'tcp://10.0.0.1:6379',
+        message: '"tcp://10.0.0.1:6379" is not a whole number from 1 to 65535',
+      },
+    ]);
+    expect(written).toEqual({ limits: { store: 'redis://:sesame@redis:6379' } });
+  });
+
   it('turns nothing on without ENABLE_FAIRNESS_SCHEDULING', () => {
     expect(readKthenaEnvironment({ FAIRNESS_WINDOW_SIZE: '1h' }).written).toEqual({
       fairness: { windowSize: '1h' },
@@ -111,12 +187,18 @@ describe('readKthenaEnvironment()', () => {
     ['FAIRNESS_MAX_QPS', '0', 'a whole number of 1 or more'],
     ['FAIRNESS_PRIORITY_REFRESH_RETRIES', '-1', 'a whole number of 0 or more'],
     ['FAIRNESS_REBUILD_THRESHOLD', '0', 'a whole number of 1 or more'],
-    ['FAIRNESS_QUEUE_TIMEOUT', '0s', positiveDuration],
+    ['FAIRNESS_INPUT_TOKEN_WEIGHT', '1e7', weight],
+    ['FAIRNESS_QUEUE_TIMEOUT', '0s', 'a duration of more than 0, up to 59m, like 30s or 1m30s'],
+    ['FAIRNESS_QUEUE_TIMEOUT', '1h', 'a duration of more than 0, up to 59m, like 30s or 1m30s'],
     ['ENABLE_SESSION_BOOST', 'on', bools],
-    ['SESSION_BOOST_MAX_SESSIONS', '0', 'a whole number of 1 or more'],
+    ['SESSION_BOOST_HEADER', 'a b', 'the name of a header'],
+    ['SESSION_BOOST_MAX_SESSIONS', '0', 'a whole number from 1 to 1000000'],
     ['SESSION_BOOST_INFLIGHT_PER_POD', 'x', 'a whole number of 1 or more'],
-    ['SESSION_BOOST_GRACE_PERIOD', '-1s', 'a duration of 0 or more, like 500ms'],
-    ['SESSION_BOOST_TIMEOUT', '30', 'a duration, like 30s'],
+    ['SESSION_BOOST_GRACE_PERIOD', '-1s', 'a duration of 0 or more, up to 24 days, like 500ms'],
+    ['SESSION_BOOST_TIMEOUT', '30', 'a duration up to 59m, like 30s; 0 or less is the longest'],
+    ['SESSION_BOOST_TIMEOUT', '2h', 'a duration up to 59m, like 30s; 0 or less is the longest'],
+    ['REDIS_HOST', 'redis:6379', 'a host name or an IP address'],
+    ['REDIS_HOST', 'user@redis', 'a host name or an IP address'],
     ['METRICS_SCRAPE_INTERVAL', '0', positiveDuration],
     ['METRICS_SCRAPE_INTERVAL', '0.1ns', positiveDuration],
     ['DRAIN_TIMEOUT', '600h', positiveDuration],
@@ -137,21 +219,23 @@ describe('readKthenaEnvironment()', () => {
 
   it.each<[Record<string, string>, string[]]>([
     [
-      { ENABLE_SESSION_BOOST: 'true', SESSION_BOOST_TIMEOUT: '-1s' },
-      ['ENABLE_SESSION_BOOST is not in effect: this version of Sluice has no session boost'],
-    ],
-    [
-      { REDIS_HOST: 'redis-server', REDIS_PORT: '6379', REDIS_PASSWORD: 'sesame' },
-      ['REDIS_HOST is not in effect: this version of Sluice keeps nothing in Redis'],
-    ],
-    [
       { ENABLE_FAIRNESS_SCHEDULING: '1', FAIRNESS_PRIORITY_REFRESH_RETRIES: '3' },
-      ['FAIRNESS_PRIORITY_REFRESH_RETRIES is not in effect: this version of Sluice refreshes no priorities'],
+      ['FAIRNESS_PRIORITY_REFRESH_RETRIES is not in effect: priorities are always current here'],
     ],
-    [{ ENABLE_SESSION_BOOST: 'false', SESSION_BOOST_HEADER: 'X-Chat', SESSION_BOOST_MAX_SESSIONS: '10' }, []],
+    [
+      {
+        ENABLE_FAIRNESS_SCHEDULING: '1',
+        FAIRNESS_PRIORITY_REFRESH_RETRIES: '3',
+        FAIRNESS_REBUILD_THRESHOLD: '5',
+      },
+      ['FAIRNESS_PRIORITY_REFRESH_RETRIES', 'FAIRNESS_REBUILD_THRESHOLD'].map(
+        (name) => `${name} is not in effect: priorities are always current here`,
+      ),
+    ],
     [{ FAIRNESS_PRIORITY_REFRESH_RETRIES: '3', FAIRNESS_REBUILD_THRESHOLD: '5' }, []],
+    [{ ENABLE_FAIRNESS_SCHEDULING: '1', FAIRNESS_REBUILD_THRESHOLD: '5' }, []],
     [{ ENABLE_FAIRNESS_SCHEDULING: '1', FAIRNESS_PRIORITY_REFRESH_RETRIES: '0' }, []],
-    [{ REDIS_PORT: '6379', REDIS_PASSWORD: 'sesame', POD_NAMESPACE: 'kthena-system' }, []],
+    [{ POD_NAMESPACE: 'kthena-system' }, []],
   ])('notes of %p what is asked for and not there', (env, expected) => {
     const { notes, faults } = readKthenaEnvironment(env);
     expect(notes).toEqual(expected);

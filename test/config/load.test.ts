@@ -34,18 +34,40 @@ describe('loadConfig()', () => {
         windowSizeMs: 300_000,
         inputTokenWeight: 1,
         outputTokenWeight: 2,
+        cachedTokenWeight: 1,
         priorityTokenWeight: 1,
         priorityRequestNumWeight: 0,
+        maxWaitingRequests: 4,
+        maxInFlightPerEndpoint: 256,
         maxConcurrent: 0,
         maxQps: 0,
         queueTimeoutMs: 60_000,
+        agingAfterMs: 10_000,
+        maxQueued: 10_000,
+        maxQueuedPerPrincipal: 1000,
+        maxPrincipals: 100_000,
+        weights: { subjects: {}, tiers: {}, groups: {}, default: 1 },
       },
-      limits: { maxBodyBytes: 16_777_216, maxBodyDepth: 128, drainTimeoutMs: 30_000 },
+      sessionBoost: {
+        enabled: false,
+        header: 'x-session-id',
+        maxSessions: 4096,
+        inflightPerPod: 16,
+        gracePeriodMs: 0,
+        timeoutMs: 30_000,
+      },
+      limits: {
+        maxBodyBytes: 16_777_216,
+        maxBodyDepth: 128,
+        drainTimeoutMs: 30_000,
+        store: 'memory',
+        rules: [],
+      },
       routes: { allow: [], metrics: false },
       models: { aliases: new Map(), rewrites: new Map() },
       sessions: { headers: [], fields: ['user', 'session_id', 'prompt_cache_key', 'metadata.user_id'] },
       stats: { windowMs: 60_000, logIntervalMs: 0, routingLog: false, vllmNames: false },
-      usage: { source: 'auto', sampleRate: 0.01, accessLogTimeoutMs: 2000 },
+      usage: { source: 'auto', sampleRate: 0.01, ask: 'auto', hideChunk: true, accessLogTimeoutMs: 2000 },
       discovery: { dnsIntervalMs: 10_000, static: { backends: [] } },
       scrape: {
         intervalMs: 1000,
@@ -117,9 +139,11 @@ describe('parseConfig()', () => {
 
   it('reads every section', () => {
     const text = `
-limits: { maxBodyBytes: 1MiB, maxBodyDepth: 9, drainTimeout: 5 }
+limits: { maxBodyBytes: 1MiB, maxBodyDepth: 9, drainTimeout: 5, store: 'redis://redis', rules: [{ name: a, scope: model, requests: 5, per: second }] }
+fairness: { enabled: true, policy: fifo, agingAfter: 0 }
+sessionBoost: { timeout: 10s, gracePeriod: 1s }
 routes: { allow: [/custom, /ops/*, '/*'] }
-usage: { source: streamed, sampleRate: 1, accessLogTimeout: 250ms }
+usage: { source: streamed, sampleRate: 1, ask: always, hideChunk: false, accessLogTimeout: 250ms }
 discovery: { dnsInterval: 1m, static: { backends: [{ url: 'https://a.example/' }, { url: 'http://[::1]:8000', models: [m, n] }] } }
 scrape: { interval: 2s, timeout: 1s, staleAfter: 9s, modelsInterval: 1m, unhealthyAfter: 1 }
 envoy: { requestTimeout: 0s, idleTimeout: 0, retries: 0, messageTimeout: 2s, upstreamTls: { caFile: ca.pem, insecureSkipVerify: true } }
@@ -128,9 +152,17 @@ log: { level: debug, format: json, access: false }
 scheduler: { maxEndpoints: 1 }
 `;
     expect(parseConfig(text, 'f').config).toMatchObject({
-      limits: { maxBodyBytes: 1_048_576, maxBodyDepth: 9, drainTimeoutMs: 5000 },
+      limits: {
+        maxBodyBytes: 1_048_576,
+        maxBodyDepth: 9,
+        drainTimeoutMs: 5000,
+        store: 'redis://redis',
+        rules: [{ name: 'a', scope: 'model', requests: 5, per: 'second', perMs: 1000 }],
+      },
+      fairness: { enabled: true, policy: 'fifo', agingAfterMs: 0 },
+      sessionBoost: { enabled: false, timeoutMs: 10_000, gracePeriodMs: 1000 },
       routes: { allow: ['/custom', '/ops/*', '/*'] },
-      usage: { source: 'streamed', sampleRate: 1, accessLogTimeoutMs: 250 },
+      usage: { source: 'streamed', sampleRate: 1, ask: 'always', hideChunk: false, accessLogTimeoutMs: 250 },
       discovery: {
         dnsIntervalMs: 60_000,
         static: {
@@ -209,6 +241,19 @@ scheduler: { maxEndpoints: 1 }
       [
         '2:15 scrape.staleAfter: staleAfter must be longer than interval, or every value is stale before the next one comes',
       ],
+    ],
+    [
+      'two orders for one queue, beside other faults',
+      'fairness:\n  enabled: true\n  windowSize: 1s\nsessionBoost:\n  enabled: true',
+      [
+        '3:15 fairness.windowSize: duration "1s" is out of range: 1m to 1h',
+        '5:12 sessionBoost.enabled: fairness.enabled is true as well, and a queue has one order: turn one of them off',
+      ],
+    ],
+    [
+      'a name that would get lost',
+      'fairness: {weights: {subjects: {__proto__: 2}}}',
+      ['1:33 fairness.weights.subjects.__proto__: "__proto__" cannot be a name here: choose another one'],
     ],
     [
       'timeouts in the wrong order',
@@ -311,6 +356,33 @@ scheduler: { maxEndpoints: 1 }
     expect(parseConfig('sessions: { headers: [x-session, session_id] }', 'f').notes).toEqual([
       'sessions.headers: Envoy drops headers with "_" in their name, "session_id" too',
     ]);
+    const boost = 'sessionBoost.header: Envoy drops headers with "_" in their name, "session_id" too';
+    expect(parseConfig('sessionBoost: { enabled: true, header: session_id }', 'f').notes).toContain(boost);
+    expect(parseConfig('sessionBoost: { header: session_id }', 'f').notes).toEqual([]);
+  });
+
+  it('tells of rules that are about nobody', () => {
+    expect(
+      parseConfig('limits: { rules: [{ name: free, groups: [free], requests: 5 }] }', 'f').notes,
+    ).toEqual([
+      'limits.rules: without an issuer nobody has a subject or a group, and rule "free" is about nobody',
+    ]);
+  });
+
+  it('refuses two orders that Kthena’s variables ask for, however lenient', () => {
+    const env = { ENABLE_FAIRNESS_SCHEDULING: 'true', ENABLE_SESSION_BOOST: 'true' };
+    const both =
+      'environment: ENABLE_SESSION_BOOST: fairness.enabled is true as well, and a queue has one order: turn one of them off';
+    expect(() => loadConfig(undefined, { env })).toThrow(both);
+    expect(() => loadConfig(undefined, { env, lenient: true })).toThrow(both);
+    const { config } = parseConfig('fairness: { enabled: false }', 'f', { env });
+    expect([config.fairness.enabled, config.sessionBoost.enabled]).toEqual([false, true]);
+  });
+
+  it('shows no password of a Redis server', () => {
+    const text = 'limits: { store: "redis://:open/sesame@redis", rules: [{ name: a }] }';
+    expect(faultsOf(text)).toHaveLength(2);
+    expect(faultsOf(text).join()).not.toContain('sesame');
   });
 
   it('finds faults behind aliases, and stops aliases that multiply', () => {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { z } from 'zod';
 import { atRunTime, atStart, countsAtStartOnly } from '../../src/config/restart.ts';
+import { configSchema } from '../../src/config/schema.ts';
 
 const schema = z.strictObject({
   live: z
@@ -16,6 +17,21 @@ describe('atStart()', () => {
     expect(field.meta()).toEqual({ description: 'How many.', 'x-restart': true });
     expect(countsAtStartOnly(field)).toBe(true);
     expect(countsAtStartOnly(z.number())).toBe(false);
+  });
+});
+
+describe('limits.store', () => {
+  it('is all of what callers may use that waits for a restart', () => {
+    const next = {
+      fairness: { enabled: true, queueTimeout: '5m' },
+      sessionBoost: { header: 'x-chat' },
+      limits: { store: 'redis://redis', rules: [{ name: 'a', requests: 1 }] },
+      usage: { hideChunk: false },
+    };
+    expect(atRunTime(configSchema, {}, next)).toEqual({
+      written: { ...next, limits: { rules: [{ name: 'a', requests: 1 }] } },
+      waiting: ['limits.store'],
+    });
   });
 });
 

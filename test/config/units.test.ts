@@ -33,6 +33,30 @@ describe('duration()', () => {
   });
 });
 
+describe('duration() between bounds', () => {
+  const bounded = duration({ least: '1m', most: '1h' });
+
+  it.each(['1m', 60, '60000ms', '59m60s', '1h', 3600])('takes %p', (text) => {
+    expect(bounded.safeParse(text).success).toBe(true);
+  });
+
+  it.each(['59.9s', '61m', 59, 3601, 0, '0', -60, '600h'])('refuses %p, and says which are taken', (text) => {
+    expect(bounded.safeParse(text).error?.issues.map(({ message }) => message)).toEqual([
+      `duration ${JSON.stringify(text)} is out of range: 1m to 1h`,
+    ]);
+  });
+
+  it('takes 0 beside them where it is allowed', () => {
+    const orNone = duration({ zero: true, most: '1h' });
+    expect(orNone.parse(0)).toBe(0);
+    expect(orNone.safeParse('61m').error?.issues[0]?.message).toBe('duration "61m" is out of range: 0 to 1h');
+  });
+
+  it.each(['soon', Infinity, Number.NaN, '9'.repeat(400) + 'h'])('says of %p that it is none', (text) => {
+    expect(bounded.safeParse(text).error?.issues[0]?.message).toMatch(/is not a duration/);
+  });
+});
+
 describe('size()', () => {
   it.each([
     [1, 1],

@@ -36,6 +36,9 @@ const chartFields = [
   'topologySpreadConstraints',
 ] as const;
 
+/** What the chart says as Sluice's own form does, beside `config`. */
+const ownSections = ['fairness', 'sessionBoost'] as const;
+
 /** What the chart passes on to Kthena's router, and what says it in a configuration. */
 const movedFields: Readonly<Record<string, string>> = {
   accessLog: 'log.access, log.format and log.output',
@@ -50,16 +53,25 @@ function valuesAt(place: ConfigPath): Dialect {
     name: `Helm values under ${place.join('.')}`,
     recognises: (root) => valueAt(root, place) !== undefined,
     toSluice(root) {
-      const { fairness = {}, config } = mappingAt(root, place);
-      return { ...(isMapping(config) ? config : {}), fairness };
+      const { config, fairness = {}, sessionBoost = {} } = mappingAt(root, place);
+      return { ...(isMapping(config) ? config : {}), fairness, sessionBoost };
     },
     check: (root) => [
       ...otherPlaces(root, place),
       ...strayedSections(root, place),
       ...fieldFaults(root, place),
     ],
-    toFile: (path) => (path[0] === 'fairness' ? [...place, ...path] : [...place, 'config', ...path]),
+    toFile: (path) => [...placeOf(path[0], place), ...path],
   };
+}
+
+/** Where the values say what a section of Sluice's own form says. */
+function placeOf(section: PropertyKey | undefined, place: ConfigPath): ConfigPath {
+  return isOwnSection(section) ? place : [...place, 'config'];
+}
+
+function isOwnSection(name: PropertyKey | undefined): boolean {
+  return ownSections.some((section) => section === name);
 }
 
 /** Nothing is an empty mapping, as everywhere. */
@@ -85,39 +97,37 @@ function strayedSections(root: Written, place: ConfigPath): readonly Finding[] {
   const sections = [...Object.keys(configSchema.shape), 'auth', 'pluginConfig', 'plugins'];
   return Object.keys(mappingAt(root, around))
     .filter((key) => sections.includes(key))
-    .map((key) => ({
-      path: around,
-      key,
-      message: `is not read here: write it under ${[...place, key === 'fairness' ? key : 'config'].join('.')}`,
-    }));
+    .map((key) => ({ path: around, key, message: elsewhere(key, place) }));
 }
 
 function fieldFaults(root: Written, place: ConfigPath): readonly Finding[] {
   const values = valueAt(root, place);
   if (values !== null && !isMapping(values)) return [{ path: place, message: notMapping(values) }];
-  const findings = Object.entries(values ?? {}).flatMap(([key, value]): readonly Finding[] => {
-    const message = fieldFault(key, value, place);
+  const findings = Object.keys(values ?? {}).flatMap((key): readonly Finding[] => {
+    const message = fieldFault(key, place);
     return message === undefined ? [] : [{ path: place, key, message }];
   });
   const config = valueAt(root, [...place, 'config']);
   if (config !== undefined && config !== null && !isMapping(config))
     findings.push({ path: [...place, 'config'], message: notMapping(config) });
-  if (isMapping(config) && Object.hasOwn(config, 'fairness')) {
-    const message = `is not read here: write it under ${[...place, 'fairness'].join('.')}`;
-    findings.push({ path: [...place, 'config'], key: 'fairness', message });
-  }
+  for (const key of ownSections)
+    if (isMapping(config) && Object.hasOwn(config, key))
+      findings.push({ path: [...place, 'config'], key, message: elsewhere(key, place) });
   return findings;
 }
 
-function fieldFault(key: string, value: unknown, place: ConfigPath): string | undefined {
-  const own = ['fairness', 'config', 'sessionBoost', ...chartFields];
+function fieldFault(key: string, place: ConfigPath): string | undefined {
+  const own = [...ownSections, 'config', ...chartFields];
   if (Object.hasOwn(movedFields, key))
     return `is not read here: write ${movedFields[key]!} under ${place.join('.')}.config`;
-  if (key === 'sessionBoost' && valueAt(value, ['enabled']) === true)
-    return 'this version of Sluice has no session boost: remove it';
   if (own.includes(key)) return undefined;
   const hint = didYouMean(key, [...own, ...Object.keys(movedFields)]);
-  return `there is no field ${shown(key)} here${hint === '' ? '; Sluice reads fairness and config' : hint}`;
+  return `there is no field ${shown(key)} here${hint === '' ? '; Sluice reads fairness, sessionBoost and config' : hint}`;
+}
+
+function elsewhere(section: string, place: ConfigPath): string {
+  const path = isOwnSection(section) ? [...place, section] : [...place, 'config'];
+  return `is not read here: write it under ${path.join('.')}`;
 }
 
 function notMapping(value: unknown): string {

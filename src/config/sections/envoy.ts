@@ -15,6 +15,9 @@ const upstreamTls = z
   })
   .transform(({ caFile, insecureSkipVerify }) => ({ caFile, insecureSkipVerify }));
 
+/** Envoy takes no longer timeout of a message. */
+const longestPatience = '1h';
+
 /** The Envoy that Sluice configures. */
 export const envoySection = z
   .strictObject({
@@ -36,10 +39,14 @@ export const envoySection = z
       .describe(
         'Longest silence of an endpoint before the next one is tried; 0s means none. An answer that is not streamed is silent until it is whole.',
       ),
-    messageTimeout: duration().default(10_000).describe("How long Envoy waits for each of Sluice's answers."),
-    maxMessageTimeout: duration()
+    messageTimeout: duration({ most: longestPatience })
+      .default(10_000)
+      .describe("How long Envoy waits for each of Sluice's answers."),
+    maxMessageTimeout: duration({ most: longestPatience })
       .default(300_000)
-      .describe('How long Sluice may ask Envoy to wait: the bound of the time in the queue.'),
+      .describe(
+        'How long Sluice may ask Envoy to wait, at least; the Envoy that Sluice starts also allows all that a queue may.',
+      ),
     adminPort: z
       .int()
       .min(0)

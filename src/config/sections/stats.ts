@@ -1,18 +1,11 @@
 /** The `stats` section. */
 import { z } from 'zod';
-import { formatDuration } from '../explain/written-units.ts';
 import { duration } from '../units.ts';
-
-const leastWindowMs = 1000;
-const mostWindowMs = 3_600_000;
 
 /** What is counted of requests per endpoint, and where it is shown. */
 export const statsSection = z
   .strictObject({
-    window: duration({ zero: true })
-      .refine((ms) => ms >= leastWindowMs && ms <= mostWindowMs, {
-        error: ({ input }) => `duration ${formatDuration(Number(input))} is out of range: 1s to 1h`,
-      })
+    window: duration({ least: '1s', most: '1h' })
       .default(60_000)
       .describe('Span over which rates and means are taken: 1s to 1h.'),
     logInterval: duration({ zero: true })

@@ -3,6 +3,7 @@ import { parse } from 'yaml';
 import { chartValues } from '../../../src/config/dialects/chart-values.ts';
 import type { Dialect } from '../../../src/config/dialects/dialect.ts';
 import { fairnessSection } from '../../../src/config/sections/fairness.ts';
+import { sessionBoostSection } from '../../../src/config/sections/session-boost.ts';
 import type { Written } from '../../../src/config/written.ts';
 
 /** The content of a values file, and the dialect that it is written in. */
@@ -161,14 +162,41 @@ const examples: [string, string, object][] = [
   ['the values of the present chart', today, { enabled: false, windowSizeMs: 3_600_000, maxConcurrent: 0 }],
 ];
 
+/** Everything that the present chart says of queues. */
+const everyValue = `
+kthenaRouter:
+  fairness: { enabled: false, windowSize: 30m, inputTokenWeight: 0.5, outputTokenWeight: 3, maxConcurrent: 12 }
+  sessionBoost: { enabled: true, header: X-Chat, maxSessions: 64, inflightPerPod: 2, gracePeriod: 250ms, timeout: 0s }
+`;
+
 describe('chartValues', () => {
   it.each(examples)('reads %s', (_, text, fairness) => {
     expect(findings(text)).toEqual([]);
     const written = toSluice(text);
-    expect(Object.keys(written ?? {})).toEqual(['fairness']);
+    expect(Object.keys(written ?? {})).toEqual(['fairness', 'sessionBoost']);
     expect(fairnessSection.parse(written?.['fairness'])).toEqual({
       ...fairnessSection.parse({}),
       ...fairness,
+    });
+    expect(sessionBoostSection.parse(written?.['sessionBoost'])).toEqual(sessionBoostSection.parse({}));
+  });
+
+  it('reads all that the chart says of queues', () => {
+    expect(findings(everyValue)).toEqual([]);
+    const written = toSluice(everyValue);
+    expect(fairnessSection.parse(written?.['fairness'])).toMatchObject({
+      windowSizeMs: 1_800_000,
+      inputTokenWeight: 0.5,
+      outputTokenWeight: 3,
+      maxConcurrent: 12,
+    });
+    expect(sessionBoostSection.parse(written?.['sessionBoost'])).toEqual({
+      enabled: true,
+      header: 'x-chat',
+      maxSessions: 64,
+      inflightPerPod: 2,
+      gracePeriodMs: 250,
+      timeoutMs: 3_540_000,
     });
   });
 
@@ -181,7 +209,7 @@ describe('chartValues', () => {
     const { root, dialect } = read(text);
     expect(dialect?.name).toBe(`Helm values under ${place}`);
     expect(dialect?.check?.(root)).toEqual([]);
-    expect(dialect?.toSluice(root)).toEqual({ fairness: {} });
+    expect(dialect?.toSluice(root)).toEqual({ fairness: {}, sessionBoost: {} });
   });
 
   it.each([
@@ -194,7 +222,7 @@ describe('chartValues', () => {
     expect(read(text).dialect).toBeUndefined();
   });
 
-  it('puts config at the top, with fairness beside it', () => {
+  it('puts config at the top, with fairness and sessionBoost beside it', () => {
     const text = `
       networking:
         inferGateway:
@@ -208,6 +236,7 @@ describe('chartValues', () => {
       scheduler: { plugins: { Filter: { enabled: ['least-request'] } } },
       log: { level: 'debug' },
       fairness: { enabled: true },
+      sessionBoost: {},
     });
     expect(findings(text)).toEqual([]);
   });
@@ -219,17 +248,23 @@ describe('chartValues', () => {
     const { dialect } = read(text);
     const toFile = (...path: (string | number)[]) => dialect?.toFile(path).join('.');
     expect(toFile('fairness', 'windowSize')).toBe(`${place}.fairness.windowSize`);
+    expect(toFile('sessionBoost', 'enabled')).toBe(`${place}.sessionBoost.enabled`);
     expect(toFile('scheduler', 'pluginConfig', 0, 'name')).toBe(
       `${place}.config.scheduler.pluginConfig.0.name`,
     );
     expect(toFile()).toBe(`${place}.config`);
   });
 
-  it('leaves to the schema what fairness and config hold', () => {
-    const text = 'inferGateway: { fairness: { windowSise: 5m }, config: { sheduler: {} } }';
-    expect(toSluice(text)).toEqual({ fairness: { windowSise: '5m' }, sheduler: {} });
+  it('leaves to the schema what fairness, sessionBoost and config hold', () => {
+    const text =
+      'inferGateway: { fairness: { windowSise: 5m }, sessionBoost: { timeuot: 5s }, config: { sheduler: {} } }';
+    expect(toSluice(text)).toEqual({
+      fairness: { windowSise: '5m' },
+      sessionBoost: { timeuot: '5s' },
+      sheduler: {},
+    });
     expect(findings(text)).toEqual([]);
-    expect(toSluice('inferGateway: { fairness: 5m }')).toEqual({ fairness: '5m' });
+    expect(toSluice('inferGateway: { fairness: 5m }')).toMatchObject({ fairness: '5m' });
   });
 
   it.each([
@@ -243,7 +278,7 @@ describe('chartValues', () => {
     ],
     [
       'kthenaRouter: { auth: { issuer: x } }',
-      ['kthenaRouter.auth: there is no field "auth" here; Sluice reads fairness and config'],
+      ['kthenaRouter.auth: there is no field "auth" here; Sluice reads fairness, sessionBoost and config'],
     ],
     [
       'kthenaRouter: { accessLog: { enabled: false }, drainTimeout: 5m }',
@@ -252,21 +287,21 @@ describe('chartValues', () => {
         'kthenaRouter.drainTimeout: is not read here: write limits.drainTimeout under kthenaRouter.config',
       ],
     ],
-    [
-      'kthenaRouter: { sessionBoost: { enabled: true } }',
-      ['kthenaRouter.sessionBoost: this version of Sluice has no session boost: remove it'],
-    ],
     ['inferGateway: on', ['inferGateway: "on" is not a mapping']],
     ['inferGateway: { config: [] }', ['inferGateway.config: [] is not a mapping']],
     [
-      'inferGateway: { config: { fairness: {} } }',
-      ['inferGateway.config.fairness: is not read here: write it under inferGateway.fairness'],
+      'inferGateway: { config: { fairness: {}, sessionBoost: } }',
+      [
+        'inferGateway.config.fairness: is not read here: write it under inferGateway.fairness',
+        'inferGateway.config.sessionBoost: is not read here: write it under inferGateway.sessionBoost',
+      ],
     ],
     [
-      '{ inferGateway: {}, scheduler: {}, fairness: {}, webhook: {} }',
+      '{ inferGateway: {}, scheduler: {}, fairness: {}, sessionBoost: {}, webhook: {} }',
       [
         'scheduler: is not read here: write it under inferGateway.config',
         'fairness: is not read here: write it under inferGateway.fairness',
+        'sessionBoost: is not read here: write it under inferGateway.sessionBoost',
       ],
     ],
     [

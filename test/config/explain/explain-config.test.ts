@@ -116,7 +116,13 @@ log: { level: debug, access: true }
   it('shows what was skipped, let pass and without effect', () => {
     const text =
       'kind: ConfigMap\nmetadata: {name: c}\ndata: {routerConfiguration: "surprise: 1"}\n---\nkind: Secret\nmetadata: {name: s}\n';
-    const explained = blocks(text, { lenient: true, env: { REDIS_HOST: 'redis' } });
+    const env = {
+      ENABLE_FAIRNESS_SCHEDULING: 'true',
+      FAIRNESS_PRIORITY_REFRESH_RETRIES: '1',
+      REDIS_HOST: 'redis',
+      REDIS_PASSWORD: 'open/sesame',
+    };
+    const explained = blocks(text, { lenient: true, env });
     expect(explained).toHaveProperty(
       ['sluice.yaml: can be used'],
       [
@@ -128,7 +134,13 @@ log: { level: debug, access: true }
       ['Warnings: let pass by --lenient'],
       [expect.stringContaining('surprise: there is no field "surprise" here')],
     );
-    expect(explained).toHaveProperty('Notes', [expect.stringContaining('REDIS_HOST is not in effect')]);
+    expect(explained['Notes']).toContainEqual(
+      expect.stringContaining('FAIRNESS_PRIORITY_REFRESH_RETRIES is not in effect'),
+    );
+    expect(explained['Everything else']).toContain(
+      'limits.store | redis://****@redis:6379 | instead of memory',
+    );
+    expect(JSON.stringify(explained)).not.toContain('sesame');
   });
 
   it('explains the defaults', () => {

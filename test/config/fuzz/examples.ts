@@ -64,7 +64,8 @@ networking:
     enabled: true
     replicas: 2
     image: { tag: latest }
-    fairness: { enabled: true, windowSize: 1h }
+    fairness: { enabled: false, windowSize: 1h, maxConcurrent: 0 }
+    sessionBoost: { enabled: true, header: X-Session-ID, maxSessions: 4096, timeout: 30s }
     config:
       scheduler:
         plugins:

@@ -26,6 +26,7 @@ export function nonsenseInEffect(loaded: LoadedConfig): string[] {
     ...wrongMeaning(written, config, ''),
     ...wrongNumbers(config, ''),
     ...wrongNames(written, config),
+    ...wrongRules(written, config),
     ...wrongScorers(written, config.scheduler.profile),
     ...wrongScores(config),
     ...wrongAgain(loaded),
@@ -53,7 +54,7 @@ function wrongMeaning(written: Written, config: object, path: string): string[] 
     const [plain, ms] = [valueAt(config, [name]), valueAt(config, [`${name}Ms`])];
     if (isMapping(value) && isMapping(plain)) return wrongMeaning(value, plain, `${at}.`);
     const expected =
-      ms !== undefined ? milliseconds(value) : name.endsWith('Bytes') ? bytes(value) : lowerCase(value);
+      ms !== undefined ? millisecondsOf(at, value) : name.endsWith('Bytes') ? bytes(value) : lowerCase(value);
     const actual = ms ?? lowerCase(plain);
     const isComparable = actual !== undefined && typeof actual !== 'object';
     return isComparable && !isAbout(actual, expected)
@@ -67,6 +68,14 @@ const bytesPerUnit: Readonly<Record<string, number>> = {
   ...{ '': 1, B: 1, KB: 1e3, MB: 1e6, GB: 1e9 },
   ...{ KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30 },
 };
+
+/** Where 0 does not mean none. */
+const insteadOfZero: Readonly<Record<string, number>> = { 'sessionBoost.timeout': 3_540_000 };
+
+function millisecondsOf(path: string, value: unknown): unknown {
+  const ms = milliseconds(value);
+  return ms === 0 ? (insteadOfZero[path] ?? 0) : ms;
+}
 
 function milliseconds(value: unknown): unknown {
   if (typeof value === 'number') return value * 1000;
@@ -96,7 +105,11 @@ function lowerCase(value: unknown): unknown {
 const mayBeZero = [
   ...['auth.clockToleranceMs', 'cors.maxAgeMs', 'limits.drainTimeoutMs', 'stats.logIntervalMs'],
   ...['envoy.requestTimeoutMs', 'envoy.idleTimeoutMs', 'envoy.perTryIdleTimeoutMs'],
+  ...['fairness.agingAfterMs', 'sessionBoost.gracePeriodMs'],
 ];
+
+/** The time that an amount is for, which no timer waits for. */
+const period = /^limits\.rules\.\d+\.perMs$/;
 
 /** Numbers that no program can work with. */
 function wrongNumbers(value: unknown, path: string): string[] {
@@ -110,7 +123,9 @@ function wrongNumbers(value: unknown, path: string): string[] {
   const isRight =
     Number.isFinite(value) &&
     value >= 0 &&
-    (!/Ms$/.test(path) || (value <= 2 ** 31 - 1 && (value > 0 || mayBeZero.includes(path)))) &&
+    (!/Ms$/.test(path) ||
+      period.test(path) ||
+      (value <= 2 ** 31 - 1 && (value > 0 || mayBeZero.includes(path)))) &&
     (!/Bytes$/.test(path) || path.includes('.params.') || (Number.isSafeInteger(value) && value > 0)) &&
     (!/[pP]ort$/.test(path) || (Number.isInteger(value) && value < 2 ** 16));
   return isRight
@@ -118,16 +133,42 @@ function wrongNumbers(value: unknown, path: string): string[] {
     : [`${path} is ${value}; a duration that may be 0 is to be listed in ${import.meta.filename}`];
 }
 
+/** Where they are, what is written there, and what became of it. */
+type Given = readonly [string, unknown, readonly (readonly [string, unknown])[]];
+
 /** Names that users give, which are to arrive as they are whatever they are. */
-function wrongNames(written: Written, { models, auth }: Config): string[] {
-  const given: [string, unknown, readonly (readonly [string, unknown])[]][] = [
+function wrongNames(written: Written, { models, auth, fairness }: Config): string[] {
+  const given: Given[] = [
     ['models.aliases', valueAt(written, ['models', 'aliases']), [...models.aliases]],
     ['models.rewrites', valueAt(written, ['models', 'rewrites']), [...models.rewrites]],
     ['auth.models', valueAt(written, ['auth', 'models']), Object.entries(auth.models ?? {})],
+    ...(['subjects', 'tiers', 'groups'] as const).map((by): Given => [
+      `fairness.weights.${by}`,
+      valueAt(written, ['fairness', 'weights', by]),
+      Object.entries(fairness.weights[by]),
+    ]),
   ];
   return given
     .filter(([, names, actual]) => !isDeepStrictEqual(isMapping(names) ? Object.entries(names) : [], actual))
     .map(([path, names]) => `${path} is not ${JSON.stringify(names)}`);
+}
+
+const msOfPeriod: Readonly<Record<string, number>> = {
+  ...{ second: 1000, minute: 60_000, hour: 3_600_000, day: 86_400_000, month: 2_592_000_000 },
+};
+
+/** Rules that are not the ones that are written. */
+function wrongRules(written: Written, { limits }: Config): string[] {
+  const list: unknown = valueAt(written, ['limits', 'rules']) ?? [];
+  if (!Array.isArray(list)) return ['limits.rules is no list'];
+  const expected = list.map((rule: Written) => {
+    const { per = 'minute' } = rule;
+    return { scope: 'principal', ...rule, per, perMs: msOfPeriod[String(per)] };
+  });
+  const actual = limits.rules;
+  return isDeepStrictEqual(actual, expected)
+    ? []
+    : [`limits.rules is ${JSON.stringify(actual)} and not ${JSON.stringify(expected)}`];
 }
 
 /** Other scorers or weights than those that are written. */

@@ -49,7 +49,7 @@ const staticRouteForm: JsonSchema = {
   ]),
 };
 
-const { fairness, ...sections } = fieldsOf(form);
+const { fairness, sessionBoost, ...sections } = fieldsOf(form);
 const chartForm: JsonSchema = {
   properties: {
     ...freeFields([
@@ -62,9 +62,10 @@ const chartForm: JsonSchema = {
         'affinity',
         'tolerations',
       ],
-      ...['topologySpreadConstraints', 'sessionBoost'],
+      'topologySpreadConstraints',
     ]),
     fairness: fairness ?? free,
+    sessionBoost: sessionBoost ?? free,
     config: { properties: sections },
   },
 };

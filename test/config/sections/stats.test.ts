@@ -33,10 +33,10 @@ describe('statsSection', () => {
   });
 
   it.each([
-    [{ window: '999ms' }, 'window: duration 999ms is out of range: 1s to 1h'],
-    [{ window: '61m' }, 'window: duration 1h1m is out of range: 1s to 1h'],
-    [{ window: 0 }, 'window: duration 0s is out of range: 1s to 1h'],
-    [{ window: '25h' }, 'window: duration 25h is out of range: 1s to 1h'],
+    [{ window: '999ms' }, 'window: duration "999ms" is out of range: 1s to 1h'],
+    [{ window: '61m' }, 'window: duration "61m" is out of range: 1s to 1h'],
+    [{ window: 0 }, 'window: duration 0 is out of range: 1s to 1h'],
+    [{ window: '25h' }, 'window: duration "25h" is out of range: 1s to 1h'],
     [
       { window: 'a minute' },
       'window: "a minute" is not a duration: write it like 250ms, 1s, 5m, or as a number of seconds',
