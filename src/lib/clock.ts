@@ -8,7 +8,7 @@ export interface Timer {
 export interface Clock {
   /** Monotonic milliseconds with a fraction; the origin is arbitrary. */
   nowMs(): number;
-  /** Wall-clock milliseconds since the Unix epoch, for logs and `created` fields only. */
+  /** Wall-clock milliseconds since the Unix epoch: for logs, `created` fields, and what several processes have to agree on. */
   epochMs(): number;
   /** Calls `callback` once after `delayMs`. Never keeps the process alive. */
   after(delayMs: number, callback: () => void): Timer;
