@@ -35,6 +35,12 @@ export interface EndpointStore {
   setTargets(targets: readonly EndpointTarget[]): void;
   /** Adds a listener; call the result to remove it. */
   subscribe(listener: EndpointListener): () => void;
+  /**
+   * Adds a listener for metrics, which are no snapshot's business: it is called whenever `reportMetrics` has replaced
+   * those of an endpoint, also by nothing. It must not throw. Call the result to remove it. Metrics that vanish with
+   * health or membership do so under a snapshot.
+   */
+  onMetrics(listener: (endpoint: Endpoint) => void): () => void;
   /** Replaces the last scrape; undefined where none is young enough to believe. */
   reportMetrics(endpoint: Endpoint, metrics: EngineMetrics | undefined): void;
   /** Replaces what the engine lists. */
@@ -74,6 +80,7 @@ export function createEndpointStore({ clock }: { readonly clock: Clock }): Endpo
   const departed = new Set<EndpointRecord>();
   const takenSlots = new Set<number>();
   const listeners = new Set<EndpointListener>();
+  const metricsListeners = new Set<(endpoint: Endpoint) => void>();
   let snapshot = buildSnapshot(0, []);
 
   /** Undefined where the endpoint left, even if another one has its address now. */
@@ -175,8 +182,14 @@ export function createEndpointStore({ clock }: { readonly clock: Clock }): Endpo
       listeners.add(listener);
       return () => void listeners.delete(listener);
     },
+    onMetrics(listener) {
+      metricsListeners.add(listener);
+      return () => void metricsListeners.delete(listener);
+    },
     reportMetrics(endpoint, metrics) {
-      if (find(endpoint) !== undefined) endpoint.metrics = metrics;
+      if (find(endpoint) === undefined) return;
+      endpoint.metrics = metrics;
+      for (const listener of [...metricsListeners]) listener(endpoint);
     },
     reportModels(endpoint, models) {
       if (find(endpoint) === undefined || sameModels(endpoint.listedModels, models)) return;

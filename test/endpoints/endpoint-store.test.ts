@@ -356,6 +356,33 @@ describe('createEndpointStore()', () => {
     expect(lastChange()).toEqual({ added: ['1'], removed: [], lost: [] });
   });
 
+  it('onMetrics() tells of new metrics once they are there, and of those that vanished, without a snapshot', () => {
+    store.setTargets([target(1), target(2)]);
+    const { generation } = store.snapshot;
+    const seen: (readonly [string, EngineMetrics | undefined])[] = [];
+    store.onMetrics(({ address, metrics }) => seen.push([address, metrics]));
+    store.reportMetrics(endpoint(2), metrics);
+    store.reportMetrics(endpoint(2), undefined);
+    expect(seen).toEqual([
+      ['10.0.0.2', metrics],
+      ['10.0.0.2', undefined],
+    ]);
+    expect(store.snapshot.generation).toBe(generation);
+  });
+
+  it('onMetrics() says nothing of an endpoint that left, nor to a listener that was removed', () => {
+    store.setTargets([target(1), target(2)]);
+    const [left, stays] = [endpoint(1), endpoint(2)];
+    const seen: string[] = [];
+    const remove = store.onMetrics(({ address }) => seen.push(address));
+    store.setTargets([target(2)]);
+    store.reportMetrics(left, metrics);
+    store.reportMetrics(stays, metrics);
+    remove();
+    store.reportMetrics(stays, metrics);
+    expect(seen).toEqual(['10.0.0.2']);
+  });
+
   it('stops calling a listener that unsubscribed', () => {
     const seen: number[] = [];
     const unsubscribe = store.subscribe((snapshot) => seen.push(snapshot.generation));

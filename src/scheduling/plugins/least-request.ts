@@ -25,7 +25,10 @@ const params = z.strictObject({
     ),
 });
 
-/** Keeps an endpoint while `waiting < maxWaitingRequests`; an unknown queue is not a full queue. */
+/**
+ * Keeps an endpoint while `waiting < maxWaitingRequests`; an unknown queue is not a full queue. What ended since the scrape
+ * has let as many move up.
+ */
 export const leastRequestFilter: FilterDefinition<LeastRequestParams> = {
   kind: 'filter',
   type: 'least-request',
@@ -34,9 +37,10 @@ export const leastRequestFilter: FilterDefinition<LeastRequestParams> = {
   whenEmpty: 'saturated',
   create({ maxWaitingRequests }) {
     return {
-      keep(_request, endpoint) {
-        const waiting = endpoint.metrics?.waiting;
-        return waiting === undefined || waiting < maxWaitingRequests;
+      keep(_request, { inFlight, metrics }) {
+        if (metrics?.waiting === undefined) return true;
+        const ended = Math.max(0, metrics.inFlightAtScrape - inFlight);
+        return metrics.waiting - ended < maxWaitingRequests;
       },
     };
   },
