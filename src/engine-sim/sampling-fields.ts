@@ -32,8 +32,13 @@ export function limitsOf(body: SamplingFields, defaultMaxTokens?: number): Limit
   };
 }
 
-/** When a stream carries usage: never, in a last chunk of its own, or in every chunk as well. */
-export function usageInStream(body: SamplingFields): 'none' | 'last' | 'every' {
-  if (body.stream_options?.include_usage !== true) return 'none';
-  return body.stream_options.continuous_usage_stats === true ? 'every' : 'last';
+/**
+ * When a stream carries usage: never, in a last chunk of its own, or in every chunk as well. Like vLLM, stream options that
+ * say nothing of it ask for it.
+ */
+export function usageInStream({ stream_options: options }: SamplingFields): 'none' | 'last' | 'every' {
+  if (options === undefined || options === null) return 'none';
+  const { include_usage: asked = true, continuous_usage_stats: continuous } = options;
+  if (asked !== true) return 'none';
+  return continuous === true ? 'every' : 'last';
 }

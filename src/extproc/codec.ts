@@ -265,6 +265,18 @@ export function encodeStreamedBody(
   return writer.end().end().end().end().finish();
 }
 
+/** Answers a chunk of a streamed response body with what passes on in its place. Not for full-duplex bodies. */
+export function encodeReplacedBody(body: Uint8Array): Buffer {
+  if (body.length === 0) return clearedBody;
+  return startReplacedBody().bytes(10, body).end().end().end().finish();
+}
+
+function startReplacedBody(): ProtobufWriter {
+  return writer.start().begin(34).begin(10).begin(26); // BodyResponse = 4, CommonResponse, body_mutation = 3
+}
+
+const clearedBody: Buffer = startReplacedBody().uint(16, 1).end().end().end().finish(); // clear_body = 2
+
 /** A reply in the engine's place: ends external processing. */
 export function encodeImmediateResponse(
   status: number,

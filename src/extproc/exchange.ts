@@ -7,6 +7,7 @@
 import { randomUUID } from 'node:crypto';
 import {
   ClientGone,
+  type BodyFilter,
   type BodyObserver,
   type Exchange,
   type ExchangeEnd,
@@ -24,6 +25,7 @@ import {
   emptyAnswer,
   encodeHeadAnswer,
   encodeImmediateResponse,
+  encodeReplacedBody,
   encodeRequestMutation,
   encodeResponseHeaders,
   encodeStreamedBody,
@@ -42,6 +44,8 @@ export interface Stream {
 const destinationKey = 'x-gateway-destination-endpoint';
 
 type HeadersFrame = Extract<Frame, { kind: 'request-headers' | 'response-headers' }>;
+type BodyFrame = Extract<Frame, { readonly body: Buffer }>;
+type TrailersFrame = Extract<Frame, { kind: 'request-trailers' | 'response-trailers' }>;
 
 /** Envoy ≤ 1.33 does not say how it is configured. */
 const classic: ProtocolConfig = { requestBody: 'buffered', responseBody: 'none' };
@@ -62,8 +66,12 @@ export class ExtProcExchange implements Exchange {
   /** Routed or replied: from now on what comes is let through. */
   #decided = false;
   #responseHeaders: HeadersFrame | undefined;
+  #responseHeadersAnswered = false;
+  /** What came after response headers that are not answered yet: in full duplex Envoy does not wait, and we must. */
+  readonly #early: (BodyFrame | TrailersFrame)[] = [];
   #responseChanges: HeaderChanges | undefined;
   #observer: BodyObserver | undefined;
+  #filter: BodyFilter | undefined;
   #observing = false;
   #responseComplete = false;
   #ended = false;
@@ -104,11 +112,9 @@ export class ExtProcExchange implements Exchange {
         this.#responseComplete = frame.endOfStream;
         break;
       case 'response-body':
-        this.#receiveResponseBody(frame.body, frame.endOfStream);
-        break;
       case 'response-trailers':
-        this.#responseComplete = true;
-        this.#stream.send(emptyAnswer['response-trailers']);
+        if (this.#responseHeaders !== undefined && !this.#responseHeadersAnswered) this.#early.push(frame);
+        else this.#receiveResponseRest(frame);
         break;
       case 'request-headers':
       case 'unknown':
@@ -145,11 +151,16 @@ export class ExtProcExchange implements Exchange {
       // Envoy answered before we did: over its own buffer limit it says 413, and shows us that answer.
       this.#decided = true;
       this.#stream.send(emptyAnswer['response-headers']);
+      this.#openResponse();
     }
     if (tooLarge())
       throw new Rejection('body-too-large', `The request body is larger than ${maxBytes} bytes.`);
     if (!this.#requestComplete) throw new ClientGone();
     return this.#requestBody();
+  }
+
+  dropBody(): void {
+    if (this.#protocol.requestBody !== 'full-duplex') this.#requestChunks.length = 0;
   }
 
   extendTimeout(timeoutMs: number): void {
@@ -219,16 +230,18 @@ export class ExtProcExchange implements Exchange {
     };
   }
 
-  async finish(observer: BodyObserver | undefined): Promise<ExchangeEnd> {
+  async finish(observer: BodyObserver | undefined, filter?: BodyFilter): Promise<ExchangeEnd> {
     const shown = this.#protocol.responseBody !== 'none';
     this.#observer = observer;
     this.#observing = observer !== undefined;
+    if (this.#observing) this.#filter = filter;
     if (this.#responseHeaders !== undefined && !this.#ended) {
       const override = observer !== undefined && !shown && !this.#responseComplete;
-      const changes = this.#responseChanges;
+      const changes = this.#headerChanges(this.#responseHeaders);
       if (changes !== undefined) this.#stream.send(encodeResponseHeaders(changes, override));
       else this.#stream.send(override ? streamResponseBody : emptyAnswer['response-headers']);
     }
+    this.#openResponse();
     while (!this.#ended) await this.#change();
     return { bodyComplete: this.#observing ? this.#responseComplete : undefined };
   }
@@ -261,11 +274,46 @@ export class ExtProcExchange implements Exchange {
     }
   }
 
+  /** A length that was declared is not that of a body that is filtered. */
+  #headerChanges({ headers }: HeadersFrame): HeaderChanges | undefined {
+    const changes = this.#responseChanges;
+    if (this.#filter === undefined || headers.get('content-length') === undefined) return changes;
+    const { remove = [], set = {}, append = {} } = changes ?? {};
+    return { remove: [...remove, 'content-length'], set, append };
+  }
+
+  /** The response headers are answered: from now on the rest is answered as it comes. */
+  #openResponse(): void {
+    this.#responseHeadersAnswered = true;
+    for (const frame of this.#early) this.#receiveResponseRest(frame);
+    this.#early.length = 0;
+  }
+
+  #receiveResponseRest(frame: BodyFrame | TrailersFrame): void {
+    if ('body' in frame) this.#receiveResponseBody(frame.body, frame.endOfStream);
+    else this.#receiveResponseTrailers();
+  }
+
   #receiveResponseBody(chunk: Buffer, endOfStream: boolean): void {
     if (endOfStream) this.#responseComplete = true;
     if (chunk.length > 0) this.#observer?.push(chunk);
-    if (this.#protocol.responseBody === 'full-duplex') this.#sendOn('response-body', chunk, endOfStream);
-    else this.#stream.send(emptyAnswer['response-body']);
+    const passed = this.#filter === undefined ? chunk : filtered(this.#filter, chunk, endOfStream);
+    if (this.#protocol.responseBody === 'full-duplex') {
+      if (passed === chunk || passed.length > 0 || endOfStream)
+        this.#sendOn('response-body', passed, endOfStream);
+    } else {
+      this.#stream.send(passed === chunk ? emptyAnswer['response-body'] : encodeReplacedBody(passed));
+    }
+  }
+
+  #receiveResponseTrailers(): void {
+    this.#responseComplete = true;
+    // Outside full duplex an answer to trailers has no room for a body: what was held back is lost.
+    if (this.#filter !== undefined && this.#protocol.responseBody === 'full-duplex') {
+      const rest = this.#filter.end();
+      if (rest.length > 0) this.#sendOn('response-body', rest, false);
+    }
+    this.#stream.send(emptyAnswer['response-trailers']);
   }
 
   #sendOn(direction: 'request-body' | 'response-body', body: Buffer, endOfStream: boolean): void {
@@ -303,6 +351,14 @@ export class ExtProcExchange implements Exchange {
 }
 
 const emptyBody = Buffer.alloc(0);
+
+/** What passes on in place of a chunk: the chunk itself where nothing changes. */
+function filtered(filter: BodyFilter, chunk: Buffer, endOfStream: boolean): Buffer {
+  const passed = chunk.length > 0 ? filter.push(chunk) : chunk;
+  const rest = endOfStream ? filter.end() : emptyBody;
+  if (rest.length === 0) return passed;
+  return passed.length === 0 ? rest : Buffer.concat([passed, rest]);
+}
 
 function noMetadata(): undefined {
   return undefined;

@@ -65,9 +65,20 @@ export interface ResponseHead {
   readonly attempts: number | undefined;
 }
 
-/** Gets response body bytes as they pass, in order. */
+/** Gets response body bytes as the engine sends them, in order. */
 export interface BodyObserver {
   push(chunk: Buffer): void;
+}
+
+/** Says what the client gets of a response body. */
+export interface BodyFilter {
+  /**
+   * What passes on in place of a chunk: the chunk itself where nothing is changed, and nothing is the empty buffer. It is
+   * valid until the next call.
+   */
+  push(chunk: Buffer): Buffer;
+  /** The body is whole: what was held back until now and passes all the same. */
+  end(): Buffer;
 }
 
 /** How Envoy ended the exchange. */
@@ -92,6 +103,8 @@ export interface Exchange {
    * @throws ClientGone when the client left before the body was complete.
    */
   body(maxBytes: number): Promise<Buffer>;
+  /** The body will be sent on as it came: it need not be kept here, where Envoy keeps it. Call after `body`, if at all. */
+  dropBody(): void;
   /** Asks Envoy to wait up to `timeoutMs` for the answer that is owed; at most once, ignored where Envoy has no room. */
   extendTimeout(timeoutMs: number): void;
   /** Answers in the engine's place. */
@@ -103,8 +116,11 @@ export interface Exchange {
   route(route: Route): void;
   /** The response's head, or undefined when the exchange ended without one (Envoy's own error, or the client left). */
   responseHead(): Promise<ResponseHead | undefined>;
-  /** Lets the response pass, showing its body to `observer` where there is one and Envoy can; waits for its end. */
-  finish(observer: BodyObserver | undefined): Promise<ExchangeEnd>;
+  /**
+   * Lets the response pass, showing its body to `observer` where there is one and Envoy can; waits for its end. What is
+   * shown passes through `filter`, where there is one.
+   */
+  finish(observer: BodyObserver | undefined, filter?: BodyFilter): Promise<ExchangeEnd>;
 }
 
 /** The client left while an answer was owed: nobody is there to be told. */

@@ -44,6 +44,7 @@ const wantedFields = [
   'model',
   'stream',
   'stream_options',
+  'n',
   'max_completion_tokens',
   'max_tokens',
   'max_output_tokens',
@@ -122,6 +123,7 @@ function readFields(search: SearchableBytes, scanner: JsonScanner, api: Api, lim
     includeUsage: options.includeUsage,
     usageEdit: stream && hasUsageOption(api) ? usageEdit(options, scanner.insertAt) : undefined,
     maxOutputTokens: readMaxOutputTokens(body, api, fields),
+    choices: hasUsageOption(api) ? readChoices(body, fields.get('n')) : 1,
     sessionKey: readSessionKey(search, fields, (limits.sessionFields ?? defaultSessionFields).names),
   };
 }
@@ -157,6 +159,8 @@ interface StreamOptions {
   readonly flagSpan: JsonSpan | undefined;
   /** Whether the object has no members. */
   readonly empty: boolean;
+  /** Whether it asks for usage in every chunk, which means nothing without usage: vLLM's `continuous_usage_stats`. */
+  readonly continuous: boolean;
   readonly isNull: boolean;
 }
 
@@ -165,6 +169,7 @@ const noOptions: StreamOptions = {
   span: undefined,
   flagSpan: undefined,
   empty: true,
+  continuous: false,
   isNull: false,
 };
 
@@ -184,28 +189,35 @@ function readStreamOptions(search: SearchableBytes, span: JsonSpan | undefined):
   }
   let flagSpan: JsonSpan | undefined;
   let empty = true;
+  let continuous = false;
   forEachMember(search, span, (key, start, end) => {
     empty = false;
+    if (key === 'continuous_usage_stats') continuous = true;
     if (key === 'include_usage') flagSpan = { start, end, textBytes: 0 };
   });
   return {
-    includeUsage: readFlag(body, flagSpan, 'stream_options.include_usage'),
+    // vLLM reports usage to whoever gives options, unless they say otherwise.
+    includeUsage: flagSpan === undefined || readFlag(body, flagSpan, 'stream_options.include_usage'),
     span,
     flagSpan,
     empty,
+    continuous,
     isNull: false,
   };
 }
 
 function usageEdit(options: StreamOptions, insertAt: number): BodyEdit | undefined {
   const { span, flagSpan } = options;
-  if (options.includeUsage) return undefined;
   if (span === undefined)
     return { start: insertAt, end: insertAt, text: '"stream_options":{"include_usage":true},' };
-  if (options.isNull) return { start: span.start, end: span.end, text: '{"include_usage":true}' };
-  if (flagSpan !== undefined) return { start: flagSpan.start, end: flagSpan.end, text: 'true' };
-  const start = span.start + 1;
-  return { start, end: start, text: options.empty ? '"include_usage":true' : '"include_usage":true,' };
+  if (flagSpan === undefined && !options.isNull) {
+    const start = span.start + 1;
+    return { start, end: start, text: options.empty ? '"include_usage":true' : '"include_usage":true,' };
+  }
+  if (options.includeUsage) return undefined;
+  return flagSpan === undefined || options.continuous
+    ? { start: span.start, end: span.end, text: '{"include_usage":true}' }
+    : { start: flagSpan.start, end: flagSpan.end, text: 'true' };
 }
 
 const limitFields: Readonly<Record<Api, readonly string[]>> = {
@@ -232,6 +244,15 @@ function readMaxOutputTokens(
   }
   return undefined;
 }
+
+/** Engines refuse what is no number of choices; nothing but accounts depends on it here. */
+function readChoices(body: Buffer, span: JsonSpan | undefined): number {
+  if (span === undefined || span.end - span.start > maxChoicesDigits) return 1;
+  const value = Number(body.toString('latin1', span.start, span.end));
+  return Number.isSafeInteger(value) && value > 1 ? value : 1;
+}
+
+const maxChoicesDigits = 6;
 
 function readSessionKey(
   search: SearchableBytes,

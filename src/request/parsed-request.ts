@@ -25,11 +25,14 @@ export interface ParsedBody extends ModelField {
   readonly promptHead: Uint8Array;
   readonly promptBytes: number;
   readonly stream: boolean;
-  /** `stream_options.include_usage` as the client sent it. */
+  /** Whether the client of a stream is to see its usage: `stream_options`, unless its `include_usage` is false. */
   readonly includeUsage: boolean;
-  /** Makes a streamed chat or completion report its usage; undefined where it does so anyway, or has no such option. */
+  /** Makes sure that a streamed chat or completion reports its usage; undefined where it does, or has no such option. */
   readonly usageEdit: BodyEdit | undefined;
+  /** Upper bound of the output tokens of one choice. */
   readonly maxOutputTokens: number | undefined;
+  /** How many answers are asked for: `n`, 1 where it is not said. */
+  readonly choices: number;
   /** From the body alone, by the fields that may name a session. */
   readonly sessionKey: string | undefined;
 }

@@ -20,12 +20,18 @@ export type UsageSource = 'access-log' | 'streamed' | 'none';
 export interface UsageReader {
   push(chunk: Buffer): void;
   end(): void;
-  /** What the response said of its usage so far; of several accounts the last. */
+  /**
+   * What the response said of its usage so far; of several accounts the last. Where the events go on after it, as many
+   * output tokens at least as events with output: some APIs give an account at the start.
+   */
   readonly usage: TokenUsage | undefined;
-  /** The response reached its own end: `[DONE]`, `message_stop`, or a terminal event of the responses API. */
+  /**
+   * The event stream reached its own end: `[DONE]` or the chunk with the usage alone, `message_stop`, or a terminal event
+   * of the responses API.
+   */
   readonly done: boolean;
-  /** Events that carried output; a lower bound of output tokens where usage is missing. */
-  readonly outputChunks: number;
+  /** Events that carried output: a lower bound of output tokens. Undefined where no events are read. */
+  readonly outputChunks: number | undefined;
   readonly sawFirstToken: boolean;
   /** Why nothing can be read, where that is so. */
   readonly unreadable: string | undefined;
@@ -37,17 +43,28 @@ export function createUsageReader(
   contentType: string,
   contentEncoding: string | undefined,
 ): UsageReader {
-  if (
-    contentEncoding !== undefined &&
-    contentEncoding !== '' &&
-    contentEncoding.toLowerCase() !== 'identity'
-  ) {
-    return unreadable(`the response is compressed (${contentEncoding})`);
-  }
-  const mediaType = contentType.split(';', 1)[0]!.trim().toLowerCase();
-  if (mediaType === 'text/event-stream') return new EventStreamReader(api);
+  if (isCompressed(contentEncoding)) return unreadable(`the response is compressed (${contentEncoding})`);
+  const mediaType = mediaTypeOf(contentType);
+  if (mediaType === eventStream) return new EventStreamReader(api);
   if (mediaType === 'application/json') return jsonReader();
   return unreadable(mediaType === '' ? 'the response has no content type' : `the response is ${mediaType}`);
+}
+
+/** Whether the events of a response can be read, by its content type and content encoding. */
+export function isReadableEventStream(contentType: string, contentEncoding: string | undefined): boolean {
+  return mediaTypeOf(contentType) === eventStream && !isCompressed(contentEncoding);
+}
+
+const eventStream = 'text/event-stream';
+
+function mediaTypeOf(contentType: string): string {
+  return contentType.split(';', 1)[0]!.trim().toLowerCase();
+}
+
+function isCompressed(contentEncoding: string | undefined): contentEncoding is string {
+  return (
+    contentEncoding !== undefined && contentEncoding !== '' && contentEncoding.toLowerCase() !== 'identity'
+  );
 }
 
 /** Usage as Envoy's metadata filters found it, or undefined where they found neither input nor output tokens. */
@@ -65,7 +82,7 @@ function unreadable(reason: string): UsageReader {
     end: () => undefined,
     usage: undefined,
     done: false,
-    outputChunks: 0,
+    outputChunks: undefined,
     sawFirstToken: false,
     unreadable: reason,
   };
@@ -80,7 +97,7 @@ function jsonReader(): UsageReader {
       return capture.value === undefined ? undefined : normalise(readCounts(capture.value));
     },
     done: false,
-    outputChunks: 0,
+    outputChunks: undefined,
     sawFirstToken: false,
     unreadable: undefined,
   };
@@ -127,7 +144,9 @@ class EventStreamReader implements UsageReader {
   }
 
   get usage(): TokenUsage | undefined {
-    return normalise(this.#counts);
+    const usage = normalise(this.#counts);
+    if (usage === undefined || this.done || usage.outputTokens >= this.outputChunks) return usage;
+    return { ...usage, outputTokens: this.outputChunks };
   }
 
   get sawFirstToken(): boolean {
@@ -139,7 +158,19 @@ class EventStreamReader implements UsageReader {
     if (outputKeys.some((key) => hasValue(data, key))) this.outputChunks++;
     if (!data.includes(usageKey)) return;
     const cursor = new JsonCursor(new SearchableBytes(data), 0, data.length);
-    this.#readUsageIn(cursor);
+    if (cursor.peek() !== 0x7b) return;
+    let noChoices = false;
+    let usage = false;
+    cursor.enter();
+    while (cursor.nextMember()) {
+      if (cursor.keyIs('usage')) {
+        usage = this.#merge(cursor);
+      } else {
+        if (cursor.keyIs('choices')) noChoices = isEmptyList(cursor);
+        cursor.skip();
+      }
+    }
+    if (noChoices && usage) this.done = true;
   }
 
   /** An event of the responses or messages API: it says its type. */
@@ -175,12 +206,18 @@ class EventStreamReader implements UsageReader {
     }
   }
 
-  #merge(cursor: JsonCursor): void {
+  /** Takes the account at the cursor, if it is one. */
+  #merge(cursor: JsonCursor): boolean {
     const start = cursor.position;
     const isObject = cursor.peek() === 0x7b;
     const end = cursor.skip();
     if (isObject) Object.assign(this.#counts, readCounts(cursor.search.bytes.toString('utf8', start, end)));
+    return isObject;
   }
+}
+
+function isEmptyList(cursor: JsonCursor): boolean {
+  return cursor.peek() === 0x5b && cursor.at(cursor.position + 1).peek() === 0x5d;
 }
 
 /** Whether the first value under `key` is a string or list with something in it. */

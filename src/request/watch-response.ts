@@ -5,11 +5,13 @@
 import type { Clock } from '../lib/clock.ts';
 import type { Headers } from '../lib/headers.ts';
 import type { AccessLog, AccessLogClaim, AccessLogEntry } from './access-log.ts';
-import type { Exchange, ExchangeEnd, ResponseHead } from './exchange.ts';
+import type { BodyFilter, Exchange, ExchangeEnd, ResponseHead } from './exchange.ts';
 import type { OutcomeKind } from './exchange-record.ts';
 import type { Api } from './parsed-request.ts';
+import { createUsageChunkFilter } from './usage-chunk.ts';
 import {
   createUsageReader,
+  isReadableEventStream,
   readUsageMetadata,
   type TokenUsage,
   type UsageReader,
@@ -39,6 +41,9 @@ export interface ResponseOutcome {
   readonly attempts: number | undefined;
   /** Clock milliseconds of the first token, where the body was shown. */
   readonly firstTokenAtMs: number | undefined;
+  /** Events with output, where they were shown. */
+  readonly outputChunks: number | undefined;
+  /** Of the body, as the client got it. */
   readonly responseBytes: number | undefined;
   readonly usage: TokenUsage | undefined;
   readonly source: UsageSource;
@@ -53,10 +58,21 @@ export interface ResponseWatch {
   outcome(): Promise<ResponseOutcome>;
 }
 
+/** What a response is to. */
+export interface WatchedRequest {
+  readonly api: Api | undefined;
+  readonly stream: boolean;
+  /**
+   * The client did not ask for the usage of its stream, we did: the chunk that tells it is read and not passed on. For chat
+   * and text completions.
+   */
+  readonly hideUsage: boolean;
+}
+
 /** Call when the exchange is routed, then `head`, `ended` and `outcome` once each. */
 export function watchResponse(
   exchange: Exchange,
-  request: { readonly api: Api | undefined; readonly stream: boolean },
+  request: WatchedRequest,
   deps: WatchDeps,
   options: WatchOptions,
 ): ResponseWatch {
@@ -82,22 +98,25 @@ export function watchResponse(
     },
 
     async ended() {
-      if (head !== undefined && api !== undefined && showBody(head)) {
-        reader = createUsageReader(
-          api,
-          head.headers.get('content-type') ?? '',
-          head.headers.get('content-encoding'),
-        );
+      let filter: BodyFilter | undefined;
+      if (head !== undefined && api !== undefined) {
+        const contentType = head.headers.get('content-type') ?? '';
+        const contentEncoding = head.headers.get('content-encoding');
+        // Refusals are JSON, and what is compressed cannot be cut: both pass as they are.
+        const hide = request.hideUsage && isReadableEventStream(contentType, contentEncoding);
+        if (hide) filter = counted(createUsageChunkFilter(), (bytes) => (bodyBytes += bytes));
+        if (hide || showBody(head)) reader = createUsageReader(api, contentType, contentEncoding);
       }
       const watched = reader;
       end = await exchange.finish(
         watched && {
           push(chunk) {
-            bodyBytes += chunk.length;
+            if (filter === undefined) bodyBytes += chunk.length;
             watched.push(chunk);
             if (firstTokenAtMs === undefined && watched.sawFirstToken) firstTokenAtMs = deps.clock.nowMs();
           },
         },
+        filter,
       );
       watched?.end();
     },
@@ -106,7 +125,7 @@ export function watchResponse(
       let entry: AccessLogEntry | undefined;
       if (trustLog) entry = await claim?.entry();
       else claim?.abandon();
-      const logged = entry?.usage === undefined ? undefined : readUsageMetadata(entry.usage);
+      const logged = entry && loggedUsage(entry, api);
       const usage = reader?.usage ?? logged;
       return {
         kind: outcomeKind(end, reader, entry, usage),
@@ -114,6 +133,7 @@ export function watchResponse(
         servedBy: head?.servedBy ?? entry?.servedBy,
         attempts: head?.attempts ?? entry?.attempts,
         firstTokenAtMs,
+        outputChunks: reader?.outputChunks,
         responseBytes: reader === undefined ? entry?.responseBytes : bodyBytes,
         usage,
         source: reader?.usage !== undefined ? 'streamed' : logged !== undefined ? 'access-log' : 'none',
@@ -134,6 +154,21 @@ function readableByEnvoy(headers: Headers): boolean {
 
 const maxReadableJsonBytes = 1_000_000;
 
+function counted(filter: BodyFilter, onPassed: (bytes: number) => void): BodyFilter {
+  const count = (passed: Buffer): Buffer => {
+    onPassed(passed.length);
+    return passed;
+  };
+  return { push: (chunk) => count(filter.push(chunk)), end: () => count(filter.end()) };
+}
+
+function loggedUsage(entry: AccessLogEntry, api: Api | undefined): TokenUsage | undefined {
+  const usage = entry.usage && readUsageMetadata(entry.usage);
+  // Anthropic's streams begin with an account of the input: where they broke off it says nothing of the output.
+  const brokeOff = entry.clientClosed || entry.upstreamFailed;
+  return api === 'messages' && brokeOff && usage?.outputTokens === 0 ? undefined : usage;
+}
+
 function outcomeKind(
   end: ExchangeEnd,
   reader: UsageReader | undefined,
@@ -141,7 +176,9 @@ function outcomeKind(
   usage: TokenUsage | undefined,
 ): ResponseOutcome['kind'] {
   // Usage and [DONE] come last: whoever sent them was finished, although a client that hangs up then looks like an abort.
-  if (usage !== undefined || reader?.done === true || end.bodyComplete === true) return 'completed';
+  // Of a stream that was seen itself more is known: its usage may have come with every event, or with the first.
+  const toldItsEnd = reader?.outputChunks === undefined ? usage !== undefined : reader.done;
+  if (toldItsEnd || end.bodyComplete === true) return 'completed';
   if (entry !== undefined)
     return entry.upstreamFailed ? 'failed' : entry.clientClosed ? 'aborted' : 'completed';
   return end.bodyComplete === false ? 'aborted' : 'unknown';

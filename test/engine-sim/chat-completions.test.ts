@@ -82,6 +82,26 @@ describe('POST /v1/chat/completions', () => {
     expect(counted).toEqual([0, 1, 2, 2]);
   });
 
+  it.each<[string, unknown, number]>([
+    ['null', null, 0],
+    ['nothing of usage', {}, 1],
+    ['null', { include_usage: null }, 0],
+    ['false, and of every chunk', { include_usage: false, continuous_usage_stats: true }, 0],
+    ['nothing but of every chunk', { continuous_usage_stats: true }, 4],
+  ])('takes stream options that say %s as vLLM does', async (_, options, accounts) => {
+    const { url } = await startEngine();
+    const body = {
+      model: 'm',
+      messages,
+      stream: true,
+      max_tokens: 2,
+      ignore_eos: true,
+      stream_options: options,
+    };
+    const { text } = await post(`${url}/v1/chat/completions`, body);
+    expect(text.split('"usage":{')).toHaveLength(accounts + 1);
+  });
+
   it('sends the head of a stream when it queues it, before there is any token', async () => {
     const engine = await startEngine();
     engine.setFault({ mode: 'hang' });

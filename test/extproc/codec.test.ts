@@ -4,6 +4,7 @@ import {
   decodeFrame,
   emptyAnswer,
   encodeImmediateResponse,
+  encodeReplacedBody,
   encodeRequestMutation,
   encodeResponseHeaders,
   encodeStreamedBody,
@@ -279,6 +280,19 @@ describe('encodeStreamedBody()', () => {
     expect(decode(responseType, encodeStreamedBody('response-body', Buffer.alloc(0), false))).toEqual({
       responseBody: { response: { bodyMutation: { streamedResponse: {} } } },
     });
+  });
+});
+
+describe('encodeReplacedBody()', () => {
+  it.each([
+    ['other bytes', Buffer.from('abc'), { body: Buffer.from('abc') }],
+    ['nothing', Buffer.alloc(0), { clearBody: true }],
+  ])('answers a chunk of a streamed response with %s', (_, body, bodyMutation) => {
+    const answer = { responseBody: { response: { bodyMutation } } };
+    expect(decode(responseType, encodeReplacedBody(body))).toEqual(answer);
+    // The writer is shared: one message says nothing of the last one.
+    encodeStreamedBody('request-body', Buffer.from('abc'), true);
+    expect(decode(responseType, encodeReplacedBody(body))).toEqual(answer);
   });
 });
 

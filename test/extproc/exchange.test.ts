@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { ExtProcExchange } from '../../src/extproc/exchange.ts';
 import type { Frame, ProtocolConfig } from '../../src/extproc/frame.ts';
 import { Headers } from '../../src/lib/headers.ts';
-import { ClientGone, type Route } from '../../src/request/exchange.ts';
+import { ClientGone, type BodyFilter, type Route } from '../../src/request/exchange.ts';
 import { decode } from '../support/proto.ts';
 
 const buffered: ProtocolConfig = { requestBody: 'buffered', responseBody: 'none' };
@@ -46,6 +46,25 @@ function open(protocol: ProtocolConfig | undefined, endOfStream = false) {
 }
 
 describe('ExtProcExchange in BUFFERED mode', () => {
+  it('need not keep a body that is sent on as it came', async () => {
+    const kept = open(duplex);
+    const dropped = open(buffered);
+    for (const { exchange } of [kept, dropped]) {
+      const body = exchange.body(100);
+      exchange.receive(chunk('request-body', '{"model":"m"}', true));
+      await body;
+      exchange.dropBody();
+      exchange.route(route);
+    }
+    // Envoy has it still in one mode, and not in the other.
+    expect(JSON.stringify(dropped.sent.at(-1))).not.toContain('bodyMutation');
+    expect(kept.sent.at(-1)).toMatchObject({
+      requestBody: {
+        response: { bodyMutation: { streamedResponse: { body: Buffer.from('{"model":"m"}') } } },
+      },
+    });
+  });
+
   it('answers the head at once, decides on the body, and owes nothing more', async () => {
     const { exchange, sent, answers } = open(buffered);
     const body = exchange.body(100);
@@ -263,6 +282,155 @@ describe.each([
   });
 });
 
+/** Takes every x out of a body, and keeps every y back until the end. */
+function withoutX(): BodyFilter {
+  let held = '';
+  return {
+    push(bytes) {
+      const text = bytes.toString();
+      if (!/[xy]/.test(text)) return bytes;
+      held += text.replace(/[^y]/g, '');
+      return Buffer.from(text.replace(/[xy]/g, ''));
+    },
+    end: () => Buffer.from(held),
+  };
+}
+
+const streamedResponse: ProtocolConfig = { requestBody: 'buffered', responseBody: 'streamed' };
+
+describe.each([
+  ['NONE, with an override', buffered],
+  ['STREAMED', streamedResponse],
+])('ExtProcExchange.finish() with a filter in response mode %s', (_, protocol) => {
+  function begin() {
+    const { exchange, sent } = open(protocol, true);
+    exchange.route(route);
+    exchange.receive(headers('response-headers'));
+    const seen: string[] = [];
+    const end = exchange.finish({ push: (bytes) => seen.push(bytes.toString()) }, withoutX());
+    return { exchange, end, seen, answers: () => sent.slice(2) };
+  }
+  const replaced = (bodyMutation: object) => ({ responseBody: { response: { bodyMutation } } });
+
+  it('answers each chunk with what passes of it, and shows all of it', async () => {
+    const { exchange, end, seen, answers } = begin();
+    for (const text of ['one', 'axb', 'xx', '']) exchange.receive(chunk('response-body', text, false));
+    exchange.receive(chunk('response-body', 'x', true));
+    exchange.close();
+    expect(await end).toEqual({ bodyComplete: true });
+    expect(seen).toEqual(['one', 'axb', 'xx', 'x']);
+    expect(answers()).toEqual([
+      { responseBody: {} },
+      replaced({ body: Buffer.from('ab') }),
+      replaced({ clearBody: true }),
+      { responseBody: {} },
+      replaced({ clearBody: true }),
+    ]);
+  });
+
+  it.each([
+    ['a last chunk', 'b', { body: Buffer.from('by') }],
+    ['a last chunk of which nothing passes', 'x', { body: Buffer.from('y') }],
+    ['an empty last chunk', '', { body: Buffer.from('y') }],
+  ])('sends what was held back with %s', (_case, text, last) => {
+    const { exchange, answers } = begin();
+    exchange.receive(chunk('response-body', 'ay', false));
+    exchange.receive(chunk('response-body', text, true));
+    expect(answers()).toEqual([replaced({ body: Buffer.from('a') }), replaced(last)]);
+  });
+
+  it('answers trailers with nothing else: they have no room for a body', () => {
+    const { exchange, answers } = begin();
+    exchange.receive(chunk('response-body', 'ay', false));
+    exchange.receive({ kind: 'response-trailers' });
+    expect(answers()).toEqual([replaced({ body: Buffer.from('a') }), { responseTrailers: {} }]);
+  });
+
+  it('is asked nothing where nobody is shown the body', () => {
+    const { exchange, sent } = open(protocol, true);
+    exchange.route(route);
+    exchange.receive(headers('response-headers'));
+    void exchange.finish(undefined, withoutX());
+    exchange.receive(chunk('response-body', 'x', true));
+    expect(sent.slice(1)).toEqual([{ responseHeaders: {} }, { responseBody: {} }]);
+  });
+});
+
+describe.each([
+  ['BUFFERED', buffered],
+  ['FULL_DUPLEX_STREAMED', duplex],
+])('ExtProcExchange.finish() with a filter in %s mode', (_, protocol) => {
+  const withLength: Frame = {
+    ...headers('response-headers'),
+    headers: Headers.of({ ':status': '200', 'content-length': '5' }),
+  };
+  const seen = { push: () => undefined };
+
+  it('removes the length that was declared', () => {
+    const { exchange, sent } = open(protocol, true);
+    exchange.route(route);
+    exchange.receive(withLength);
+    void exchange.finish(seen, withoutX());
+    expect(sent[1]).toMatchObject({
+      responseHeaders: { response: { headerMutation: { removeHeaders: ['content-length'] } } },
+    });
+  });
+
+  it('makes other changes to the headers as well', () => {
+    const { exchange, sent } = open(protocol, true);
+    exchange.route({ ...route, responseHeaders: { remove: ['server'], set: {}, append: {} } });
+    exchange.receive(withLength);
+    void exchange.finish(seen, withoutX());
+    expect(sent[1]).toMatchObject({
+      responseHeaders: { response: { headerMutation: { removeHeaders: ['server', 'content-length'] } } },
+    });
+  });
+
+  it('leaves the length where there is none to apply', () => {
+    const { exchange, sent } = open(protocol, true);
+    exchange.route(route);
+    exchange.receive(withLength);
+    void exchange.finish(seen);
+    expect(sent[1]).toMatchObject({ responseHeaders: {} });
+    expect(JSON.stringify(sent[1])).not.toContain('content-length');
+  });
+});
+
+describe('ExtProcExchange.finish() with a filter in FULL_DUPLEX_STREAMED mode', () => {
+  function begin() {
+    const { exchange, sent, answers } = open(duplex, true);
+    exchange.route(route);
+    exchange.receive(headers('response-headers'));
+    const end = exchange.finish({ push: () => undefined }, withoutX());
+    return { exchange, end, sent, answers: () => answers().slice(2) };
+  }
+
+  it('sends on what passes, no message where nothing does, and the end', () => {
+    const { exchange, sent, answers } = begin();
+    for (const text of ['one', 'axb', 'xx']) exchange.receive(chunk('response-body', text, false));
+    expect(answers()).toEqual(['responseBody', 'responseBody']);
+    exchange.receive(chunk('response-body', 'x', true));
+    expect(streamed(sent)).toEqual({ text: 'oneab', ends: 1 });
+  });
+
+  it('sends what was held back before the end', () => {
+    const { exchange, sent } = begin();
+    exchange.receive(chunk('response-body', 'ay', false));
+    exchange.receive(chunk('response-body', '', true));
+    expect(streamed(sent)).toEqual({ text: 'ay', ends: 1 });
+  });
+
+  it('sends what was held back before the trailers', async () => {
+    const { exchange, end, sent, answers } = begin();
+    exchange.receive(chunk('response-body', 'ay', false));
+    exchange.receive({ kind: 'response-trailers' });
+    expect(streamed(sent)).toEqual({ text: 'ay', ends: 0 });
+    expect(answers()).toEqual(['responseBody', 'responseBody', 'responseTrailers']);
+    exchange.close();
+    expect(await end).toEqual({ bodyComplete: true });
+  });
+});
+
 describe('ExtProcExchange in FULL_DUPLEX_STREAMED mode', () => {
   it('withholds the head, then sends head, body in chunks and trailers on', async () => {
     const { exchange, sent, answers } = open(duplex);
@@ -299,6 +467,45 @@ describe('ExtProcExchange in FULL_DUPLEX_STREAMED mode', () => {
     expect(await end).toEqual({ bodyComplete: true });
     expect(seen).toEqual(['one']);
     expect(streamed(sent)).toEqual({ text: 'one', ends: 1 });
+  });
+
+  it('answers the response headers before a body that came with them', async () => {
+    const { exchange, sent, answers } = open(duplex, true);
+    exchange.route(route);
+    exchange.receive(headers('response-headers'));
+    exchange.receive(chunk('response-body', 'one', false));
+    exchange.receive({ kind: 'response-trailers' });
+    expect(answers()).toEqual(['requestHeaders']);
+    const seen: string[] = [];
+    const end = exchange.finish({ push: (bytes) => seen.push(bytes.toString()) });
+    expect(answers()).toEqual(['requestHeaders', 'responseHeaders', 'responseBody', 'responseTrailers']);
+    expect(streamed(sent)).toEqual({ text: 'one', ends: 0 });
+    exchange.close();
+    expect(await end).toEqual({ bodyComplete: true });
+    expect(seen).toEqual(['one']);
+  });
+
+  it('shows a body that came with the end of the exchange', async () => {
+    const { exchange } = open(duplex, true);
+    exchange.route(route);
+    exchange.receive(headers('response-headers'));
+    exchange.receive(chunk('response-body', 'one', true));
+    exchange.close();
+    const seen: string[] = [];
+    expect(await exchange.finish({ push: (bytes) => seen.push(bytes.toString()) })).toEqual({
+      bodyComplete: true,
+    });
+    expect(seen).toEqual(['one']);
+  });
+
+  it("lets the body of Envoy's own answer to a body over its limit pass", async () => {
+    const { exchange, sent, answers } = open(duplex);
+    const body = exchange.body(3);
+    exchange.receive({ ...headers('response-headers'), headers: Headers.of({ ':status': '413' }) });
+    exchange.receive(chunk('response-body', 'too large', true));
+    await expect(body).rejects.toMatchObject({ reason: 'body-too-large' });
+    expect(answers()).toEqual(['responseHeaders', 'responseBody']);
+    expect(streamed(sent)).toEqual({ text: 'too large', ends: 1 });
   });
 
   it('sends any body on whole, however it is cut', async () => {

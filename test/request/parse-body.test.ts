@@ -274,8 +274,35 @@ describe('parseBody() usage option', () => {
       '{"stream":true,"stream_options":{"include_usage":true,"include\\u005fusage":null},"model":"m"}',
       '{"stream":true,"stream_options":{"include_usage":true,"include\\u005fusage":true},"model":"m"}',
     ],
+    [
+      'false, and was to be continuous',
+      '{"stream":true,"stream_options":{"include_usage":false,"continuous_usage_stats":true},"model":"m"}',
+      '{"stream":true,"stream_options":{"include_usage":true},"model":"m"}',
+    ],
     ['true', '{"model":"m","stream":true,"stream_options":{"include_usage":true}}', undefined],
   ];
+
+  it.each([
+    ['{}', true],
+    ['{"include_usage":true}', true],
+    ['{"include_usage":false}', false],
+    ['null', false],
+  ])('knows that with options %s the client is to see it: %j', (options, sees) => {
+    expect(parse(`{"model":"m","stream":true,"stream_options":${options}}`).includeUsage).toBe(sees);
+    expect(parse('{"model":"m","stream":true}').includeUsage).toBe(false);
+  });
+
+  it.each([
+    ['', 1],
+    ['"n":3,', 3],
+    ['"n":null,', 1],
+    ['"n":"4",', 1],
+    ['"n":0,', 1],
+    ['"n":12345678,', 1],
+  ])('counts the choices of %j', (field, choices) => {
+    expect(parse(`{${field}"model":"m"}`).choices).toBe(choices);
+    expect(parse(`{${field}"model":"m"}`, 'responses').choices).toBe(1);
+  });
 
   it.each(cases)('adds it where it is %s', (_case, source, expected) => {
     const { usageEdit } = parse(source);

@@ -2,6 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import type { Api } from '../../src/request/parsed-request.ts';
 import {
   createUsageReader,
+  isReadableEventStream,
   readUsageMetadata,
   type TokenUsage,
   type UsageReader,
@@ -85,6 +86,32 @@ const streams: [string, Api, string, object][] = [
     { usage: ten, done: true, outputChunks: 2, sawFirstToken: true },
   ],
   [
+    'chat that breaks off after its usage',
+    'chat',
+    stream(chunk({ content: 'a' }), { choices: [], usage: openAiUsage }),
+    { usage: ten, done: true, outputChunks: 1, sawFirstToken: true },
+  ],
+  [
+    'usage in every chunk of a stream that breaks off',
+    'chat',
+    stream(
+      chunk({ content: 'a' }, { usage: { prompt_tokens: 10, completion_tokens: 1 } }),
+      chunk({ content: 'b' }, { usage: { prompt_tokens: 10, completion_tokens: 2 } }),
+    ),
+    {
+      usage: { inputTokens: 10, outputTokens: 2, cachedInputTokens: undefined },
+      done: false,
+      outputChunks: 2,
+      sawFirstToken: true,
+    },
+  ],
+  [
+    'an empty list of choices without usage',
+    'chat',
+    stream({ choices: [], usage: null }, chunk({ content: 'a' })),
+    { usage: undefined, done: false, outputChunks: 1, sawFirstToken: true },
+  ],
+  [
     'text that speaks of usage',
     'chat',
     stream(
@@ -144,6 +171,21 @@ const streams: [string, Api, string, object][] = [
     {
       usage: { inputTokens: 11, outputTokens: 3, cachedInputTokens: 8 },
       done: true,
+      outputChunks: 2,
+      sawFirstToken: true,
+    },
+  ],
+  [
+    'messages that break off: the account at the start tells the input',
+    'messages',
+    stream(
+      { type: 'message_start', message: { usage: { input_tokens: 10, output_tokens: 0 } } },
+      { type: 'content_block_delta', delta: { type: 'text_delta', text: 'a' } },
+      { type: 'content_block_delta', delta: { type: 'text_delta', text: 'b' } },
+    ),
+    {
+      usage: { inputTokens: 10, outputTokens: 2, cachedInputTokens: undefined },
+      done: false,
       outputChunks: 2,
       sawFirstToken: true,
     },
@@ -261,6 +303,20 @@ describe('createUsageReader() of what cannot be read', () => {
     reader.push(Buffer.from('data: [DONE]\n\n'));
     reader.end();
     expect([reader.unreadable, reader.usage, reader.done]).toEqual([reason, undefined, false]);
+    expect(reader.outputChunks).toBeUndefined();
+  });
+});
+
+describe('isReadableEventStream()', () => {
+  it.each([
+    ['text/event-stream', undefined, true],
+    ['Text/Event-Stream; charset=utf-8', 'identity', true],
+    ['text/event-stream', '', true],
+    ['text/event-stream', 'gzip', false],
+    ['application/json', undefined, false],
+    ['', undefined, false],
+  ])('%s, %s: %s', (contentType, encoding, expected) => {
+    expect(isReadableEventStream(contentType, encoding)).toBe(expected);
   });
 });
 

@@ -63,6 +63,7 @@ interface Situation {
   readonly random?: () => number;
   readonly api?: Api | undefined;
   readonly stream?: boolean;
+  readonly hideUsage?: boolean;
   readonly entry?: AccessLogEntry | undefined;
 }
 
@@ -73,6 +74,7 @@ function begin(situation: Situation) {
     sampleRate = 0,
     random = () => 0.5,
     stream = true,
+    hideUsage = false,
   } = situation;
   const clock = new FakeClock();
   const exchange = new FakeExchange(aHead({ hasBody: false }));
@@ -80,7 +82,7 @@ function begin(situation: Situation) {
   exchange.route({ destinations: ['a'], model: 'm', edits: [], removeHeaders: [], setHeaders: {} });
   const watch = watchResponse(
     exchange,
-    { api: 'api' in situation ? situation.api : 'chat', stream },
+    { api: 'api' in situation ? situation.api : 'chat', stream, hideUsage },
     { clock, accessLog, random },
     { usageMode, sampleRate },
   );
@@ -182,6 +184,95 @@ describe('watchResponse() looks at the body, or at the access log', () => {
   });
 });
 
+describe('watchResponse() hides the usage of a stream that was not asked for', () => {
+  const withoutChunk = streamedBody.replace(/data: {"choices":\[\].*\n\n/, '');
+
+  async function run(situation: Situation, fields: Record<string, string>, body: string) {
+    const { exchange, accessLog, watch } = begin({ hideUsage: true, ...situation });
+    exchange.respond({ fields });
+    await watch.head();
+    const ended = watch.ended();
+    exchange.pass(body.slice(0, 100));
+    exchange.pass(body.slice(100));
+    exchange.close(true);
+    await ended;
+    return { exchange, accessLog, outcome: await watch.outcome() };
+  }
+
+  it.each<[string, Situation]>([
+    ['auto, log reliable', {}],
+    ['auto, log not reliable', { reliable: false }],
+    ['access-log', { usageMode: 'access-log' }],
+    ['streamed', { usageMode: 'streamed' }],
+    ['none', { usageMode: 'none' }],
+    ['completions', { api: 'completions' }],
+  ])('and reads it all the same: %s', async (_, situation) => {
+    const { exchange, outcome } = await run(situation, events, streamedBody);
+    expect(exchange.received).toBe(withoutChunk);
+    expect(outcome).toMatchObject({
+      kind: 'completed',
+      source: 'streamed',
+      usage: { inputTokens: 1, outputTokens: 2 },
+      outputChunks: 1,
+      responseBytes: withoutChunk.length,
+    });
+  });
+
+  it.each<[string, Record<string, string>, boolean, string]>([
+    ['that is compressed', { ...events, 'content-encoding': 'gzip' }, false, streamedBody],
+    ['that is no stream', shortJson, false, jsonBody],
+    ['that is no stream and is shown all the same', json, true, jsonBody],
+    ['of another kind', { 'content-type': 'text/plain' }, false, streamedBody],
+    ['of no kind', {}, false, streamedBody],
+  ])('but not in a response %s', async (_, fields, shown, body) => {
+    const { exchange } = await run({}, fields, body);
+    expect(exchange.received).toBe(body);
+    expect(exchange.observer !== undefined).toBe(shown);
+  });
+
+  it.each<[string, Situation]>([
+    ['a client that asked for it', { hideUsage: false, usageMode: 'streamed' }],
+    ['an allowed path', { api: undefined, usageMode: 'streamed' }],
+    ['an API without usage', { api: 'by-model', usageMode: 'streamed' }],
+  ])('but not from %s', async (_, situation) => {
+    const { exchange } = await run(situation, events, streamedBody);
+    expect(exchange.received).toBe(streamedBody);
+  });
+
+  it('and has nothing to hide where there was no response', async () => {
+    const { exchange, watch } = begin({ hideUsage: true, entry: undefined });
+    exchange.close();
+    await watch.head();
+    await watch.ended();
+    expect(await watch.outcome()).toMatchObject({ kind: 'unknown', outputChunks: undefined });
+  });
+});
+
+describe('watchResponse() counts events with output', () => {
+  it.each<[string, Situation, Record<string, string>, string, number | undefined]>([
+    ['of a stream that was shown', { usageMode: 'streamed' }, events, streamedBody, 1],
+    ['of a stream that had none yet', { usageMode: 'streamed' }, events, ': ping\n\n', 0],
+    ['of no stream that was not shown', {}, events, streamedBody, undefined],
+    ['of no document', { usageMode: 'streamed' }, json, jsonBody, undefined],
+    [
+      'of nothing that is compressed',
+      { usageMode: 'streamed' },
+      { ...events, 'content-encoding': 'gzip' },
+      streamedBody,
+      undefined,
+    ],
+  ])('%s', async (_, situation, fields, body, expected) => {
+    const { exchange, watch } = begin(situation);
+    exchange.respond({ fields });
+    await watch.head();
+    const ended = watch.ended();
+    exchange.pass(body);
+    exchange.close(false);
+    await ended;
+    expect((await watch.outcome()).outputChunks).toBe(expected);
+  });
+});
+
 describe('watchResponse() tells how it ended', () => {
   const noUsage = { usage: undefined };
   const cases: readonly [string, Situation, boolean | undefined, string, string][] = [
@@ -226,6 +317,20 @@ describe('watchResponse() tells how it ended', () => {
       'data: {}\n\n',
       'failed',
     ],
+    [
+      'usage came with an event in the middle, then the client closed',
+      { usageMode: 'streamed' },
+      false,
+      'data: {"choices":[{"delta":{"content":"Hi"}}],"usage":{"prompt_tokens":1,"completion_tokens":1}}\n\n',
+      'aborted',
+    ],
+    [
+      'the usage of a message came with its start, then the client closed',
+      { usageMode: 'streamed', api: 'messages' },
+      false,
+      'data: {"type":"message_start","message":{"usage":{"input_tokens":1,"output_tokens":0}}}\n\n',
+      'aborted',
+    ],
     ['nobody looked', { usageMode: 'none' }, undefined, '', 'unknown'],
   ];
 
@@ -238,6 +343,29 @@ describe('watchResponse() tells how it ended', () => {
     exchange.close(bodyComplete);
     await ended;
     expect((await watch.outcome()).kind).toBe(kind);
+  });
+
+  it.each<[string, Api, Partial<AccessLogEntry>, string, number | undefined]>([
+    ['of its start alone, then the client closed', 'messages', { clientClosed: true }, 'aborted', undefined],
+    ['of its start alone, then the engine failed', 'messages', { upstreamFailed: true }, 'failed', undefined],
+    ['of its start alone, and was whole', 'messages', {}, 'completed', 7],
+    [
+      'of its end too, then the client closed',
+      'messages',
+      { clientClosed: true, usage: { input_tokens: 7, output_tokens: 1 } },
+      'completed',
+      7,
+    ],
+    ['without output in another API, then the client closed', 'chat', { clientClosed: true }, 'completed', 7],
+  ])('by the account of a message %s', async (_, api, known, kind, inputTokens) => {
+    const entry = anEntry({ usage: { input_tokens: 7, output_tokens: 0 }, ...known });
+    const { exchange, watch } = begin({ api, entry });
+    exchange.respond();
+    await watch.head();
+    exchange.close();
+    await watch.ended();
+    const outcome = await watch.outcome();
+    expect([outcome.kind, outcome.usage?.inputTokens]).toEqual([kind, inputTokens]);
   });
 
   it('and who served, by the head or else by the log', async () => {

@@ -10,7 +10,7 @@ import { formatEnvoyVersion, managedEnvoyVersion, parseEnvoyVersion } from '../.
 import { createAccessLog } from '../../src/extproc/access-log.ts';
 import { startExtProcServer } from '../../src/extproc/server.ts';
 import { systemClock as clock } from '../../src/lib/clock.ts';
-import type { BodyObserver, Exchange, RequestHead, Route } from '../../src/request/exchange.ts';
+import type { BodyFilter, BodyObserver, Exchange, RequestHead, Route } from '../../src/request/exchange.ts';
 import { envoyBinary } from './envoy.ts';
 import { freePort } from './free-port.ts';
 
@@ -28,8 +28,11 @@ export interface ExchangeRig {
   readonly port: number;
   /** The heads of all exchanges so far. */
   readonly heads: readonly RequestHead[];
-  /** What is said to each exchange besides where the engine is, and who is shown the response body. */
-  decision: Pick<Route, 'responseHeaders'> & { readonly observer?: BodyObserver };
+  /** What is said to each exchange besides where the engine is, who is shown the response body, and what passes of it. */
+  decision: Pick<Route, 'responseHeaders'> & {
+    readonly observer?: BodyObserver;
+    readonly filter?: BodyFilter;
+  };
   stop(): Promise<void>;
 }
 
@@ -97,7 +100,7 @@ export async function startExchangeRig(options: ExchangeRigOptions = {}): Promis
 
   async function handle(exchange: Exchange): Promise<void> {
     heads.push(exchange.head);
-    const { observer, ...changes } = rig.decision;
+    const { observer, filter, ...changes } = rig.decision;
     await exchange.body(1024 * 1024);
     exchange.route({
       destinations: [`127.0.0.1:${enginePort}`],
@@ -108,7 +111,7 @@ export async function startExchangeRig(options: ExchangeRigOptions = {}): Promis
       ...changes,
     });
     await exchange.responseHead();
-    await exchange.finish(observer);
+    await exchange.finish(observer, filter);
   }
 
   try {

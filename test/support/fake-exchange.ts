@@ -2,6 +2,7 @@
 import { Headers } from '../../src/lib/headers.ts';
 import {
   ClientGone,
+  type BodyFilter,
   type BodyObserver,
   type Exchange,
   type ExchangeEnd,
@@ -43,6 +44,8 @@ export class FakeExchange implements Exchange {
   readonly misuses: string[] = [];
   /** Who looks at the response body; undefined before `finish`, and where nobody does. */
   observer: BodyObserver | undefined;
+  #filter: BodyFilter | undefined;
+  readonly #received: Buffer[] = [];
   #calls: string[] = [];
   #body: Buffer | undefined;
   #response: ResponseHead | undefined;
@@ -76,11 +79,21 @@ export class FakeExchange implements Exchange {
 
   /** A piece of the response body passes. */
   pass(chunk: string): void {
-    if (this.#end === undefined) this.observer?.push(Buffer.from(chunk));
+    if (this.#end !== undefined) return;
+    const bytes = Buffer.from(chunk);
+    this.observer?.push(bytes);
+    this.#received.push(Buffer.from(this.#filter?.push(bytes) ?? bytes));
+  }
+
+  /** The response body as far as the client got it. */
+  get received(): string {
+    return Buffer.concat(this.#received).toString();
   }
 
   /** Envoy ends the exchange: the client left, or all was sent. */
   close(bodyComplete?: boolean): void {
+    if (this.#end === undefined && bodyComplete === true && this.#filter !== undefined)
+      this.#received.push(this.#filter.end());
     this.#end ??= { bodyComplete };
     if (!this.decided) this.#abort.abort();
     this.#wake();
@@ -114,6 +127,10 @@ export class FakeExchange implements Exchange {
     return this.#body;
   }
 
+  dropBody(): void {
+    this.#called('dropBody', !this.decided && this.#calls.includes('body'));
+  }
+
   extendTimeout(): void {
     this.#called('extendTimeout', !this.decided);
   }
@@ -135,9 +152,10 @@ export class FakeExchange implements Exchange {
     return this.#response;
   }
 
-  async finish(observer: BodyObserver | undefined): Promise<ExchangeEnd> {
+  async finish(observer: BodyObserver | undefined, filter?: BodyFilter): Promise<ExchangeEnd> {
     this.#called('finish', this.#calls.includes('responseHead') && !this.#calls.includes('finish'));
     this.observer = observer;
+    this.#filter = filter;
     while (this.#end === undefined) await this.#change();
     return observer === undefined ? { bodyComplete: undefined } : this.#end;
   }
