@@ -5,6 +5,7 @@ import type { ReloadResult } from './config/live-config.ts';
 import type { LoadedConfig } from './config/load.ts';
 import type { Endpoint } from './endpoints/endpoint.ts';
 import type { Logger } from './observability/log.ts';
+import type { RedisChange } from './redis/connection.ts';
 
 /** What there is to know of the configuration that Sluice starts with. */
 export function announceConfiguration(log: Logger, loaded: LoadedConfig): void {
@@ -52,6 +53,18 @@ export function announceKeys(log: Logger, event: JwksEvent, issuer: string): voi
       break;
     default:
       event satisfies never;
+  }
+}
+
+/** The Redis that replicas share came or went. */
+export function announceStore(log: Logger, address: string, change: RedisChange): void {
+  if (change.kind === 'up') {
+    log.info({ redis: address }, `Limits and ledger are shared through ${address}`);
+  } else {
+    log.warn(
+      { redis: address, problem: change.why },
+      `Cannot reach Redis at ${address}: ${change.why}. Limits and ledger go on without other replicas`,
+    );
   }
 }
 

@@ -1,14 +1,17 @@
 /** The composition root: every concrete part, in the order in which it starts. Nothing else knows them all. */
 import { randomBytes } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
+import { createAccounting } from './accounting.ts';
 import {
   announceConfiguration,
   announceInferenceCheck,
   announceKeys,
   announceMembership,
   announceReload,
+  announceStore,
 } from './announce.ts';
 import { createDebugRoutes } from './admin/debug.ts';
+import { createFairnessDebugRoutes } from './admin/debug-fairness.ts';
 import { createHealthRoutes, someEndpointReady, type ReadinessCheck } from './admin/health.ts';
 import { createAdminServer } from './admin/http.ts';
 import { createMetricsRoute } from './admin/metrics-page.ts';
@@ -39,7 +42,7 @@ import {
   requestSettings,
   scraperOptions,
 } from './part-options.ts';
-import { createSubjectLabel } from './observability/subject-label.ts';
+import { createIdLabel, createSubjectLabel } from './observability/subject-label.ts';
 import { createTraffic } from './observability/traffic.ts';
 import { createMetrics } from './observability/metrics.ts';
 import { createAliasWatch } from './request/alias-watch.ts';
@@ -151,6 +154,17 @@ export async function startServe(options: AppOptions): Promise<App> {
     maxEndpoints: config.scheduler.maxEndpoints,
   });
   metrics.watchPluginMemory(() => scheduler.memory());
+  const accounting = createAccounting(
+    {
+      clock,
+      random,
+      snapshot: () => store.snapshot,
+      metrics,
+      onStore: (address, change) => announceStore(log, address, change),
+      onBug: (error) => log.error({ err: error }, 'Cannot share the ledger'),
+    },
+    config,
+  );
   let authenticator = createAuthenticator(authDeps(), config.auth);
   let settings = requestSettings(config, authenticator);
   const watchAliases = createAliasWatch((alias, target) =>
@@ -161,9 +175,12 @@ export async function startServe(options: AppOptions): Promise<App> {
   );
   const stopWatching = store.subscribe((snapshot, change) => {
     for (const endpoint of change.lost) scheduler.endpointLost(endpoint);
+    accounting.queues.onEndpoints(snapshot, change.lost);
     announceMembership(log, snapshot.endpoints.length, change);
     watchAliases(settings.models, snapshot);
   });
+
+  const stopMetering = store.onMetrics((endpoint) => accounting.queues.onMetrics(endpoint));
 
   const accessLog = createAccessLog(
     { clock },
@@ -178,6 +195,7 @@ export async function startServe(options: AppOptions): Promise<App> {
     options.reflectsConfig === true ? { dynamic_config: dynamicConfig(live.status().root) } : {};
   const logSecret = randomBytes(32);
   let nameOf = createSubjectLabel(config.log, logSecret);
+  let nameOfId = createIdLabel(config.log, logSecret);
   const logExchange = createExchangeLog(log, (principal) => nameOf(principal));
   const handle = createRequestHandler(
     {
@@ -185,6 +203,7 @@ export async function startServe(options: AppOptions): Promise<App> {
       random,
       accessLog,
       snapshot: () => store.snapshot,
+      admit: accounting,
       schedule: scheduler,
       answerLocally: createLocalAnswers({
         snapshot: () => store.snapshot,
@@ -228,7 +247,9 @@ export async function startServe(options: AppOptions): Promise<App> {
         if (nextAuthenticator !== authenticator) authenticator.stop();
         authenticator = nextAuthenticator;
         settings = requestSettings(next, authenticator);
+        accounting.update(next);
         nameOf = createSubjectLabel(next.log, logSecret);
+        nameOfId = createIdLabel(next.log, logSecret);
         updateServing();
         watchAliases(settings.models, store.snapshot);
         scraper.update(scraperOptions(next, nextTrust));
@@ -264,6 +285,7 @@ export async function startServe(options: AppOptions): Promise<App> {
           version,
           endpoints: store.snapshot.endpoints.length,
           auth: authenticator.status(),
+          limits: accounting.store(),
           config: describeConfigStatus(live.status()),
           ...reflected(),
         }),
@@ -279,6 +301,12 @@ export async function startServe(options: AppOptions): Promise<App> {
           ...describeConfigStatus(live.status()),
           effective: withoutSecrets(effectiveConfig(form, live.current)),
         }),
+      }),
+      ...createFairnessDebugRoutes({
+        queues: (maxFlows) => accounting.queues.list(maxFlows),
+        ledger: accounting.ledger,
+        limits: accounting.limits,
+        nameOf: (id) => nameOfId(id),
       }),
     ],
     onError: (error, page) => log.error({ err: error, page }, 'Cannot answer an admin page'),
@@ -312,6 +340,7 @@ export async function startServe(options: AppOptions): Promise<App> {
   inferenceChecks.start();
   discovery.start();
   traffic.start();
+  accounting.start();
   // Nobody waits for keys: until they are there, Sluice is not ready and says 503.
   void authenticator.start();
   const watch =
@@ -360,8 +389,10 @@ export async function startServe(options: AppOptions): Promise<App> {
       scraper.stop();
       stopServing();
       stopWatching();
+      stopMetering();
       endpointDiscovery.close();
       accessLog.stop();
+      await accounting.stop();
       await server.stop();
       await admin.stop();
       metrics.stop();

@@ -1,11 +1,14 @@
 /** What each part takes of the configuration. */
 import { readFile } from 'node:fs/promises';
 import type { Authenticator } from './auth/authenticate.ts';
+import { createFairShare } from './auth/fair-share.ts';
 import { createModelAccess } from './auth/model-access.ts';
 import type { Config } from './config/schema.ts';
 import { parseBackends, type StaticBackend } from './discovery/static.ts';
 import type { CheckedBackend, InferenceCheckOptions } from './endpoints/inference-check.ts';
 import type { ScraperOptions } from './endpoints/scraper.ts';
+import type { LedgerOptions } from './fairness/ledger.ts';
+import type { QueueSettings } from './fairness/model-queues.ts';
 import { createPathMatcher } from './request/api-paths.ts';
 import { createCrossOrigin } from './request/cross-origin.ts';
 import { sessionFields } from './request/parse-body.ts';
@@ -36,9 +39,46 @@ export function requestSettings(config: Config, authenticator: Authenticator): R
     usageMode: config.usage.source,
     sampleRate: config.usage.sampleRate,
     models: config.models,
+    shareOf: createFairShare(config.fairness.weights),
+    maxQueueMs: (queueSettings(config)?.queueTimeoutMs ?? 0) + queueGraceMs,
+    boostHeader: config.sessionBoost.enabled ? config.sessionBoost.header : undefined,
+    addedUsage: addedUsage(config),
     sessionHeaders: config.sessions.headers,
     sessionFields: sessionFields(config.sessions.fields),
   };
+}
+
+/** How much longer than a request may wait Envoy is asked to: the 504 is ours. */
+const queueGraceMs = 5000;
+
+/** Whose turn it is, where requests have to wait; undefined where they never do. */
+export function queueSettings({ fairness, sessionBoost }: Config): QueueSettings {
+  if (fairness.enabled)
+    return { kind: 'fairness', ...fairness, maxQueuedPerFlow: fairness.maxQueuedPerPrincipal };
+  if (!sessionBoost.enabled) return undefined;
+  const { maxQueued, maxQueuedBytes, agingAfterMs } = fairness;
+  return {
+    kind: 'session-boost',
+    ...sessionBoost,
+    queueTimeoutMs: sessionBoost.timeoutMs,
+    maxQueued,
+    maxQueuedBytes,
+    maxQueuedPerFlow: maxQueued,
+    agingAfterMs,
+    maxConcurrent: 0,
+    maxQps: 0,
+  };
+}
+
+export function ledgerOptions({ fairness }: Config): LedgerOptions {
+  return { ...fairness, maxEntries: fairness.maxPrincipals };
+}
+
+/** Streams are asked for their usage where somebody is held to it. */
+function addedUsage({ usage, fairness, limits }: Config): RequestSettings['addedUsage'] {
+  const counts = usage.ask === 'auto' ? fairness.enabled || limits.rules.length > 0 : usage.ask === 'always';
+  if (!counts || usage.source === 'none') return 'none';
+  return usage.hideChunk ? 'hidden' : 'shown';
 }
 
 /** One destination means one attempt: some gateways take no list. */

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { startServe, type App, type AppOptions } from './app.ts';
 import type { Config } from './config/schema.ts';
+import { longestWaitMs } from './config/sections/queueing.ts';
 import { parseSocketAddress } from './envoy/address.ts';
 import { envoyBootstrap, type BootstrapOptions } from './envoy/bootstrap.ts';
 import { engineTls } from './envoy/engine-tls.ts';
@@ -93,7 +94,11 @@ export function managedBootstrap(config: Config, listen: string, extProc: string
     maxBodyBytes: config.limits.maxBodyBytes,
     accessLog: 'off',
     messageTimeoutMs: envoy.messageTimeoutMs,
-    maxMessageTimeoutMs: envoy.maxMessageTimeoutMs,
+    // A later configuration may have requests wait longer, and Envoy is not started anew for it.
+    maxMessageTimeoutMs: Math.min(
+      longestPatienceMs,
+      Math.max(envoy.maxMessageTimeoutMs, longestWaitMs + envoy.messageTimeoutMs),
+    ),
     retries: envoy.retries,
     perTryIdleTimeoutMs: envoy.perTryIdleTimeoutMs,
     idleTimeoutMs: envoy.idleTimeoutMs,
@@ -103,6 +108,9 @@ export function managedBootstrap(config: Config, listen: string, extProc: string
     engineTls: engineTls(envoy.upstreamTls),
   };
 }
+
+/** Envoy takes no longer timeout of a message. */
+const longestPatienceMs = 3_600_000;
 
 function sendsUsage({ version }: EnvoyBinary): boolean {
   return atLeast(version, 1, 38);

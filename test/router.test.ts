@@ -42,7 +42,7 @@ envoy:
       retries: 4,
       perTryIdleTimeoutMs: 5000,
       messageTimeoutMs: 6000,
-      maxMessageTimeoutMs: 7000,
+      maxMessageTimeoutMs: 59 * 60_000 + 6000,
     });
   });
 

@@ -2,6 +2,7 @@
 import type { EngineMetrics, Endpoint, EndpointSnapshot, Health } from '../endpoints/endpoint.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { AdminReply, AdminRoute } from './http.ts';
+import { withLimit } from './page-limit.ts';
 
 /** What `/debug/decisions` can be narrowed by; the records themselves may hold much more. */
 export interface DecisionRecord {
@@ -21,9 +22,6 @@ export interface DebugDeps {
   readonly config: () => unknown;
 }
 
-const defaultLimit = 20;
-const maxLimit = 1000;
-
 /** Creates the debug pages. */
 export function createDebugRoutes(deps: DebugDeps): readonly AdminRoute[] {
   return [
@@ -40,7 +38,7 @@ export function createDebugRoutes(deps: DebugDeps): readonly AdminRoute[] {
     {
       path: '/debug/decisions',
       description: 'The last decisions, newest first; ?limit= ?model= ?request=',
-      answer: (query) => decisionsPage(deps.decisions(), query),
+      answer: (query) => withLimit(query, (limit) => decisionsPage(deps.decisions(), query, limit)),
     },
     {
       path: '/debug/config',
@@ -86,16 +84,16 @@ function seconds(milliseconds: number): number {
   return Math.round(milliseconds) / 1000;
 }
 
-function decisionsPage(decisions: readonly DecisionRecord[], query: URLSearchParams): AdminReply {
-  const limitText = query.get('limit') ?? String(defaultLimit);
-  if (!/^[1-9]\d{0,3}$/.test(limitText) || Number(limitText) > maxLimit) {
-    return { status: 400, body: { error: `Cannot use limit "${limitText}": it must be 1 to ${maxLimit}` } };
-  }
+function decisionsPage(
+  decisions: readonly DecisionRecord[],
+  query: URLSearchParams,
+  limit: number,
+): AdminReply {
   const model = query.get('model');
   const request = query.get('request');
   const matching = decisions.filter(
     (decision) =>
       (model === null || decision.model === model) && (request === null || decision.id === request),
   );
-  return { status: 200, body: { total: matching.length, decisions: matching.slice(0, Number(limitText)) } };
+  return { status: 200, body: { total: matching.length, decisions: matching.slice(0, limit) } };
 }

@@ -42,6 +42,7 @@ function exchangeLine(record: ExchangeRecord, subject: string | undefined): stri
   count(parts, ',"status":', record.status);
   parts.push(',"outcome":"', record.outcome, '"');
   text(parts, ',"reason":', record.reason);
+  if (record.queueMs > 0) count(parts, ',"queueMs":', rounded(record.queueMs));
   if (decision !== undefined) {
     parts.push(',"endpoint":"', decision.ranked[0].id, '"');
     count(parts, ',"candidates":', decision.candidates);
@@ -63,6 +64,10 @@ function exchangeLine(record: ExchangeRecord, subject: string | undefined): stri
   count(parts, ',"cachedTokens":', usage?.cachedInputTokens);
   count(parts, ',"outputTokens":', usage?.outputTokens);
   parts.push(',"usageSource":"', record.usageSource, '"');
+  if (record.charged?.estimated === true) {
+    count(parts, ',"estimatedInputTokens":', record.charged.inputTokens);
+    count(parts, ',"estimatedOutputTokens":', record.charged.outputTokens);
+  }
   count(parts, ',"requestBytes":', record.requestBytes);
   count(parts, ',"responseBytes":', record.responseBytes);
   parts.push(',"msg":', JSON.stringify(sentence(record)), '}\n');
@@ -109,7 +114,7 @@ function rounded(ms: number | undefined): number | undefined {
 
 /** For people: `POST /v1/chat/completions m to 10.0.0.1:8000 of 3 (score 3.9) 200 completed in 120 ms 12+40 tokens`. */
 function sentence(record: ExchangeRecord): string {
-  const { decision, usage } = record;
+  const { decision, usage, charged } = record;
   const words = [record.method, record.path];
   if (record.model !== undefined) words.push(record.model);
   if (record.servedModel !== undefined) words.push('as', record.servedModel);
@@ -128,6 +133,9 @@ function sentence(record: ExchangeRecord): string {
   if (usage !== undefined) {
     const cached = usage.cachedInputTokens ? ` (${usage.cachedInputTokens} cached)` : '';
     words.push(`${usage.inputTokens}${cached}+${usage.outputTokens} tokens`);
+  } else if (charged !== undefined) {
+    words.push(`about ${charged.inputTokens}+${charged.outputTokens} tokens`);
   }
+  if (record.queueMs >= 1) words.push(`after ${Math.round(record.queueMs)} ms in the queue`);
   return words.join(' ');
 }

@@ -5,6 +5,7 @@ import type { EndpointStore } from '../endpoints/endpoint-store.ts';
 import type { Clock } from '../lib/clock.ts';
 import { boundedLabel } from './bounded-label.ts';
 import { registerEndpointMetrics } from './endpoint-metrics.ts';
+import { registerFairnessMetrics, type FairnessMetrics } from './fairness-metrics.ts';
 import { registerProcessMetrics } from './process-metrics.ts';
 
 const prefix = 'sluice_';
@@ -15,7 +16,8 @@ const decisionBuckets = [10e-6, 25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 5e-3
 const scrapeBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5];
 
 /**
- * The table: series of endpoints and of the process are in files of their own, since they are read when somebody asks.
+ * The table: series of endpoints, of queues, ledger and limits, and of the process are in files of their own, since they
+ * are read when somebody asks.
  * Labels besides `model` and `served_model` come from closed lists. `served_model` is there where an alias or a rewrite
  * makes it another one.
  */
@@ -119,7 +121,7 @@ export interface MemoryFigures {
   readonly evictions: number;
 }
 
-export interface Metrics {
+export interface Metrics extends FairnessMetrics {
   /** For `/metrics`. */
   readonly contentType: string;
   render(): Promise<string>;
@@ -169,6 +171,8 @@ export function createMetrics({ store, clock, version, maxModelLabels = 100 }: M
   table.buildInfo.set({ version }, 1);
   const endpointServed = registerEndpointMetrics({ registry, prefix, store, clock });
   const watchPluginMemory = registerPluginMemory(registry);
+  // With a bound of its own: queues are by the name that engines know, which may be nobody's model here.
+  const fairness = registerFairnessMetrics({ registry, prefix, modelLabel: boundedLabel(maxModelLabels) });
   const stop = registerProcessMetrics(registry, prefix);
   const modelLabel = boundedLabel(maxModelLabels);
   const models = new Map<string, ModelMetrics>();
@@ -196,6 +200,7 @@ export function createMetrics({ store, clock, version, maxModelLabels = 100 }: M
   }
 
   return {
+    ...fairness,
     contentType: registry.contentType,
     async render() {
       const parts = [registry.metrics(), ...appended.map((more) => more())];

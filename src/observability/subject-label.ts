@@ -24,9 +24,27 @@ export function createSubjectLabel(
     if (subjects === 'plain') return principal.kind === 'user' ? principal.subject : principal.id;
     let label = known.get(principal);
     if (label === undefined) {
-      label = createHmac('sha256', secret).update(principal.id).digest('base64url').slice(0, hashLength);
+      label = hashed(principal.id, secret);
       known.set(principal, label);
     }
     return label;
   };
+}
+
+/**
+ * Makes the function that names a principal by its id, on pages for operators: by the word that its log lines have, or by
+ * the id where they have the subject.
+ */
+export function createIdLabel(
+  { subjects, subjectSecret }: SubjectLabelOptions,
+  ownSecret: Buffer,
+): (id: string) => string | undefined {
+  if (subjects === 'none') return () => undefined;
+  if (subjects === 'plain') return (id) => id;
+  const secret = subjectSecret ?? ownSecret;
+  return (id) => (id === 'anonymous' ? id : hashed(id, secret));
+}
+
+function hashed(id: string, secret: string | Buffer): string {
+  return createHmac('sha256', secret).update(id).digest('base64url').slice(0, hashLength);
 }

@@ -1,5 +1,6 @@
 /** All that is known of one exchange when it is over: what the access-log line and the metrics are made of. */
 import type { Principal } from '../auth/principal.ts';
+import type { Spent } from '../fairness/ledger.ts';
 import type { Decision } from '../scheduling/decision.ts';
 import type { Api } from './parsed-request.ts';
 import type { RejectionReason } from './rejection.ts';
@@ -35,6 +36,8 @@ export interface ExchangeRecord {
   modelKnown: boolean;
   stream: boolean;
   requestBytes: number;
+  /** How long it waited for its turn. */
+  queueMs: number;
   decision: Decision | undefined;
   /** How long the scheduling run took. */
   decisionMs: number;
@@ -50,4 +53,6 @@ export interface ExchangeRecord {
   responseBytes: number | undefined;
   usage: TokenUsage | undefined;
   usageSource: UsageSource;
+  /** What its caller was charged; undefined where nothing was used. */
+  charged: Spent | undefined;
 }

@@ -1,12 +1,14 @@
 /** The life of a request, from head to settlement. */
 import type { Principal } from '../auth/principal.ts';
 import type { Endpoint, EndpointSnapshot } from '../endpoints/endpoint.ts';
+import type { Admission, AdmissionResult, Admit, Arrival, Seen } from '../fairness/admission.ts';
 import { Ticket } from '../fairness/ticket.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Decision, NoneEligible } from '../scheduling/decision.ts';
 import type { InferenceRequest, Outcome } from '../scheduling/plugin.ts';
+import { admissionOf } from './admit.ts';
 import type { PathMatch } from './api-paths.ts';
-import { ClientGone, type Exchange, type LocalReply } from './exchange.ts';
+import { ClientGone, type Exchange, type HeaderChanges, type LocalReply } from './exchange.ts';
 import type { ExchangeRecord } from './exchange-record.ts';
 import { identify } from './identify.ts';
 import { parseBody, parseMultipartModel } from './parse-body.ts';
@@ -33,6 +35,7 @@ export interface Schedule {
 export interface RequestDeps extends WatchDeps {
   readonly clock: Clock;
   readonly snapshot: () => EndpointSnapshot;
+  readonly admit: Admit;
   readonly schedule: Schedule;
   /** Answers a path that is ours. */
   readonly answerLocally: (
@@ -64,8 +67,10 @@ export function createRequestHandler(
   return async function handleRequest(exchange) {
     const settings = currentSettings();
     const record = newRecord(exchange, deps.clock);
-    const ticket = new Ticket();
+    let admission: Admission | undefined;
+    const ticket = new Ticket(() => admission?.ended());
     let settle: (() => void) | undefined;
+    let seen: Seen | undefined;
     try {
       // Browsers ask without a token whether they may send one.
       const preflight = settings.crossOrigin.preflight(exchange.head);
@@ -94,31 +99,53 @@ export function createRequestHandler(
       const parsed =
         path.kind === 'inference' ? await readBody(exchange, path.api, record, deps, settings) : undefined;
 
-      // Model, by the name that the client knows. From here on one snapshot is worked with.
+      // Model, by the name that the client knows.
       if (parsed !== undefined) authorise(principal, parsed.model, settings);
-      const snapshot = deps.snapshot();
-      const model = parsed && servedModel(parsed.model, record, settings.models, snapshot);
-      const candidates =
+      const model = parsed && servedModel(parsed.model, record, settings.models, deps.snapshot());
+      const servers = (snapshot: EndpointSnapshot): readonly Endpoint[] =>
         model === undefined ? readyEndpoints(snapshot) : resolveModel(model, snapshot, parsed?.model);
+      servers(deps.snapshot());
       record.modelKnown = model !== undefined;
-
-      // Schedule. Pick and reserve are one step: no await until the ticket holds its place.
       const request = inferenceRequest(exchange, model, parsed, settings);
-      const decision = schedule(request, candidates, record, deps);
+      const usageEdit = settings.addedUsage === 'none' ? undefined : parsed?.usageEdit;
+      const bodyEdits = edits(parsed, request.model, usageEdit);
+
+      // Admit. Limits first, then the caller's turn; Envoy is asked to be patient with those who wait.
+      if (parsed !== undefined) {
+        const keptBytes = bodyEdits.length > 0 ? record.requestBytes : 0;
+        const asks = arrival(exchange, principal, request, parsed, keptBytes, settings);
+        const result = deps.admit.admit(asks, () => {
+          if (keptBytes === 0) exchange.dropBody();
+          exchange.extendTimeout(settings.maxQueueMs);
+          return exchange.signal;
+        });
+        admission = admissionOf(
+          result instanceof Promise ? await waitFor(result, record, deps.clock) : result,
+        );
+      }
+
+      // Schedule. Pick and reserve are one step, with one snapshot: no await until the ticket holds its place.
+      const snapshot = deps.snapshot();
+      const candidates = servers(snapshot);
+      const decision = schedule(request, admission?.candidates(candidates) ?? candidates, record, deps);
       const routedTo = decision.ranked[0];
       ticket.routeTo(routedTo);
+      admission?.started();
       deps.onRouted?.(record, routedTo, request);
       settle = () => deps.schedule.settled(request, routedTo, learned(record, decision, snapshot));
 
       // Route.
-      const watch = watchResponse(exchange, { api: record.api, stream: request.stream }, deps, settings);
+      const hideUsage =
+        usageEdit !== undefined && settings.addedUsage === 'hidden' && parsed?.includeUsage !== true;
+      const response = { api: record.api, stream: request.stream, hideUsage };
+      const watch = watchResponse(exchange, response, deps, settings);
       exchange.route({
         destinations: attempts(decision.ranked, settings.maxAttempts),
         model: request.model,
-        edits: renaming(parsed, request.model),
+        edits: bodyEdits,
         removeHeaders: strippedHeaders(exchange.head.headers, settings.privateHeaders),
         setHeaders: upstreamHeaders(exchange.head.headers),
-        responseHeaders: settings.crossOrigin.responseHeaders(exchange.head),
+        responseHeaders: withHeaders(settings.crossOrigin.responseHeaders(exchange.head), admission?.headers),
       });
 
       // Observe. Load follows who really serves; it is gone when the exchange ends, not when its log entry comes.
@@ -132,7 +159,9 @@ export function createRequestHandler(
       await watch.ended();
       ticket.settle();
       const endedAtMs = deps.clock.nowMs();
-      complete(record, await watch.outcome(), endedAtMs);
+      const outcome = await watch.outcome();
+      complete(record, outcome, endedAtMs);
+      seen = seenOf(record, outcome);
     } catch (error) {
       refuse(exchange, record, error, deps, settings);
     } finally {
@@ -140,6 +169,7 @@ export function createRequestHandler(
       ticket.settle();
       if (record.durationMs === 0) record.durationMs = deps.clock.nowMs() - record.startedAtMs;
       try {
+        record.charged = admission?.settle(seen);
         settle?.();
       } catch (error) {
         // A plugin that fails to learn costs neither the exchange's line nor its place in the metrics.
@@ -166,6 +196,7 @@ function newRecord(exchange: Exchange, clock: Clock): ExchangeRecord {
     modelKnown: false,
     stream: false,
     requestBytes: 0,
+    queueMs: 0,
     decision: undefined,
     decisionMs: 0,
     servedBy: undefined,
@@ -178,6 +209,7 @@ function newRecord(exchange: Exchange, clock: Clock): ExchangeRecord {
     responseBytes: undefined,
     usage: undefined,
     usageSource: 'none',
+    charged: undefined,
   };
 }
 
@@ -230,12 +262,66 @@ function servedModel(
   return model;
 }
 
-/** What to change in the body so that it names the model that is asked for; nothing where it does already. */
-function renaming(parsed: ModelField | undefined, model: string): readonly BodyEdit[] {
-  return parsed === undefined || parsed.model === model ? noEdits : [modelEdit(parsed, model)];
+/** What to change in the body: the model's name where it is another one, and what makes a stream report its usage. */
+function edits(
+  parsed: ReadBody | undefined,
+  model: string,
+  usageEdit: BodyEdit | undefined,
+): readonly BodyEdit[] {
+  const renaming = parsed === undefined || parsed.model === model ? undefined : modelEdit(parsed, model);
+  if (renaming === undefined) return usageEdit === undefined ? noEdits : [usageEdit];
+  return usageEdit === undefined ? [renaming] : [renaming, usageEdit];
 }
 
 const noEdits: readonly BodyEdit[] = [];
+
+function arrival(
+  exchange: Exchange,
+  caller: Principal,
+  { id, model, promptBytes, stream, maxOutputTokens, sessionKey }: InferenceRequest,
+  { choices = 1 }: ReadBody,
+  keptBytes: number,
+  { shareOf, boostHeader }: RequestSettings,
+): Arrival {
+  return {
+    id,
+    caller,
+    weight: shareOf(caller),
+    model,
+    promptBytes,
+    keptBytes,
+    stream,
+    maxOutputTokens: maxOutputTokens === undefined ? undefined : choices * maxOutputTokens,
+    sessionKey: boostHeader === undefined ? sessionKey : exchange.head.headers.get(boostHeader),
+  };
+}
+
+/** Notes how long it took. */
+async function waitFor(
+  result: Promise<AdmissionResult>,
+  record: ExchangeRecord,
+  clock: Clock,
+): Promise<AdmissionResult> {
+  const sinceMs = clock.nowMs();
+  const settled = await result;
+  record.queueMs = clock.nowMs() - sinceMs;
+  return settled;
+}
+
+function withHeaders(
+  changes: HeaderChanges | undefined,
+  headers: Readonly<Record<string, string>> | undefined,
+): HeaderChanges | undefined {
+  if (headers === undefined || isEmpty(headers)) return changes;
+  return { ...noChanges, ...changes, set: { ...changes?.set, ...headers } };
+}
+
+const noChanges: HeaderChanges = { remove: [], set: {}, append: {} };
+
+function isEmpty(headers: Readonly<Record<string, string>>): boolean {
+  for (const _ in headers) return false;
+  return true;
+}
 
 function readyEndpoints(snapshot: EndpointSnapshot): readonly Endpoint[] {
   const ready = snapshot.endpoints.filter((endpoint) => endpoint.health.kind === 'healthy');
@@ -307,6 +393,18 @@ function complete(record: ExchangeRecord, outcome: ResponseOutcome, endedAtMs: n
   record.responseBytes = outcome.responseBytes;
   record.usage = outcome.usage;
   record.usageSource = outcome.source;
+}
+
+function seenOf(record: ExchangeRecord, outcome: ResponseOutcome): Seen {
+  const { usage, outputChunks, responseBytes } = outcome;
+  return {
+    usage: usage && { ...usage, cachedInputTokens: usage.cachedInputTokens ?? 0 },
+    answered: outcome.status >= 200 && outcome.status < 300,
+    generated: record.api !== 'embeddings' && record.api !== 'by-model',
+    outputChunks,
+    responseBytes,
+    completed: outcome.kind === 'completed',
+  };
 }
 
 function refuse(

@@ -10,6 +10,7 @@ const reasons = {
   'body-too-large': { status: 413, type: 'invalid_request_error' },
   'unsupported-encoding': { status: 415, type: 'invalid_request_error' },
   'rate-limited': { status: 429, type: 'rate_limit_error' },
+  'queue-full': { status: 429, type: 'rate_limit_error' },
   saturated: { status: 429, type: 'overloaded_error' },
   internal: { status: 500, type: 'server_error' },
   'model-unavailable': { status: 503, type: 'overloaded_error' },

@@ -129,6 +129,26 @@ describe('createMetrics()', () => {
     expect(await samples(entries)).toEqual([]);
   });
 
+  it('has the series of queues, ledger and limits on its page, with a bound of their own for models', async () => {
+    for (const name of ['a', 'b', 'c']) metrics.model(name).decided('routed');
+    metrics.queue('m').released(0.3);
+    metrics.limitRefused('free');
+    metrics.watchFairness({
+      queues: () => [{ model: 'm', waiting: 2, running: 1, principals: 1 }],
+      ledger: { size: 5, evictions: 0, totals: () => [] },
+      limits: { size: 0, evictions: 0 },
+      redisUp: () => undefined,
+    });
+    expect(await samples('sluice_queue_requests')).toEqual(['sluice_queue_requests{model="m"} 2']);
+    expect(await samples('sluice_queue_wait_seconds_sum')).toEqual([
+      'sluice_queue_wait_seconds_sum{model="m"} 0.3',
+    ]);
+    expect(await samples('sluice_limit_refusals_total')).toEqual([
+      'sluice_limit_refusals_total{limit="free"} 1',
+    ]);
+    expect(await samples('sluice_ledger_entries')).toEqual(['sluice_ledger_entries 5']);
+  });
+
   it('ends every page with what was appended', async () => {
     metrics.append(() => Promise.resolve('one 1\n'));
     metrics.append(() => Promise.resolve('two 2\n'));

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { anonymous, type Principal } from '../../src/auth/principal.ts';
-import { createSubjectLabel } from '../../src/observability/subject-label.ts';
+import { createIdLabel, createSubjectLabel } from '../../src/observability/subject-label.ts';
 
 const user = (subject: string, issuer = 'https://issuer.example'): Principal => ({
   kind: 'user',
@@ -41,5 +41,17 @@ describe('createSubjectLabel()', () => {
 
   it.each(['hashed', 'plain', 'none'] as const)('has no name for what everybody is, with %s', (subjects) => {
     expect(createSubjectLabel({ subjects }, own)(anonymous)).toBeUndefined();
+  });
+});
+
+describe('createIdLabel()', () => {
+  it('names a principal as its log lines do', () => {
+    const ada = user('ada');
+    expect(createIdLabel({ subjects: 'hashed' }, own)(ada.id)).toBe(
+      createSubjectLabel({ subjects: 'hashed' }, own)(ada),
+    );
+    expect(createIdLabel({ subjects: 'hashed' }, own)(anonymous.id)).toBe('anonymous');
+    expect(createIdLabel({ subjects: 'plain' }, own)(ada.id)).toBe(ada.id);
+    expect(createIdLabel({ subjects: 'none' }, own)(ada.id)).toBeUndefined();
   });
 });

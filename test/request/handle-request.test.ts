@@ -1,6 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
+import { anonymous, type Principal } from '../../src/auth/principal.ts';
 import type { Endpoint, EndpointSnapshot } from '../../src/endpoints/endpoint.ts';
+import type { AdmissionResult } from '../../src/fairness/admission.ts';
 import { Headers } from '../../src/lib/headers.ts';
 import type { AccessLogEntry } from '../../src/request/access-log.ts';
 import { createPathMatcher } from '../../src/request/api-paths.ts';
@@ -10,6 +12,7 @@ import { Rejection } from '../../src/request/rejection.ts';
 import type { RequestSettings } from '../../src/request/request-settings.ts';
 import type { Decision, NoneEligible } from '../../src/scheduling/decision.ts';
 import type { InferenceRequest, Outcome } from '../../src/scheduling/plugin.ts';
+import { Admissions } from '../support/admissions.ts';
 import { anEndpoint } from '../support/endpoints.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { aHead, FakeExchange } from '../support/fake-exchange.ts';
@@ -57,6 +60,7 @@ function setUp(
 ) {
   const { schedule = firstCandidates, settledThrows, ...configured } = known;
   const clock = new FakeClock();
+  const admissions = new Admissions();
   const [a, b] = [countedEndpoint(0), countedEndpoint(1)];
   let snapshot: EndpointSnapshot = {
     generation: 1,
@@ -84,6 +88,7 @@ function setUp(
         }),
       },
       snapshot: () => snapshot,
+      admit: admissions,
       schedule: {
         promptHeadBytes: 100,
         schedule(request, candidates) {
@@ -114,6 +119,7 @@ function setUp(
   );
   return {
     clock,
+    admissions,
     a,
     b,
     handle,
@@ -535,6 +541,172 @@ describe('handleRequest() and the session', () => {
     exchange.close();
     await done;
     expect(requests.map(({ sessionKey }) => sessionKey)).toEqual([expected]);
+  });
+});
+
+describe('handleRequest() and admission', () => {
+  const usage = { prompt_tokens: 7, completion_tokens: 3, total_tokens: 10 };
+
+  it('tells who asks for what, and afterwards what became of it', async () => {
+    const principal: Principal = { ...anonymous, id: 'anonymous:header:alice' };
+    const { handle, admissions, records } = setUp({
+      usageMode: 'streamed',
+      authenticate: () => ({ kind: 'accepted', principal }),
+      shareOf: (caller) => (caller === principal ? 3 : 1),
+      boostHeader: 'x-session',
+    });
+    admissions.charged = { inputTokens: 7, cachedInputTokens: 0, outputTokens: 3, estimated: false };
+    const exchange = new FakeExchange(aHead({ fields: { 'x-session': 's-1' } }));
+    const done = handle(exchange);
+    exchange.sendBody({ ...chat, max_tokens: 50, n: 2 });
+    await settle();
+    expect(admissions.arrivals).toEqual([
+      {
+        id: exchange.id,
+        caller: principal,
+        weight: 3,
+        model: 'm',
+        promptBytes: expect.any(Number),
+        keptBytes: 0,
+        stream: true,
+        maxOutputTokens: 100,
+        sessionKey: 's-1',
+      },
+    ]);
+    expect(admissions.calls).toEqual(['started']);
+    exchange.respond();
+    await settle();
+    exchange.pass(
+      `data: {"choices":[{"delta":{"content":"Hi"}}]}\n\ndata: ${JSON.stringify({ choices: [], usage })}\n\n`,
+    );
+    exchange.close(true);
+    await done;
+    expect(admissions.calls).toEqual(['started', 'ended', 'settle']);
+    expect(admissions.seen).toEqual([
+      {
+        usage: { inputTokens: 7, outputTokens: 3, cachedInputTokens: 0 },
+        answered: true,
+        generated: true,
+        outputChunks: 1,
+        responseBytes: expect.any(Number),
+        completed: true,
+      },
+    ]);
+    expect(records[0]).toMatchObject({ charged: admissions.charged, queueMs: 0 });
+  });
+
+  it('has Envoy wait for a request that waits, and schedules with what is known then', async () => {
+    const { handle, admissions, records, clock, a, b, publish, inFlight } = setUp();
+    let letIn: (result: AdmissionResult) => void = () => undefined;
+    admissions.next = (onWait) => {
+      onWait();
+      return new Promise((resolve) => (letIn = resolve));
+    };
+    const exchange = new FakeExchange();
+    const done = handle(exchange);
+    exchange.sendBody(chat);
+    await settle();
+    expect([exchange.calls, exchange.routes, inFlight()]).toEqual([
+      ['body', 'dropBody', 'extendTimeout'],
+      [],
+      [0, 0],
+    ]);
+    clock.advance(700);
+    publish({ readyByModel: new Map([['m', [b]]]) });
+    letIn(admissions.letIn());
+    await settle();
+    expect([exchange.routes[0]?.destinations[0], a.history]).toEqual([b.id, []]);
+    exchange.close();
+    await done;
+    expect(records[0]).toMatchObject({ queueMs: 700 });
+  });
+
+  it('keeps a body that has to be changed while its request waits', async () => {
+    const { handle, admissions } = setUp({ addedUsage: 'hidden' });
+    admissions.next = (onWait) => {
+      onWait();
+      return Promise.resolve(admissions.letIn());
+    };
+    const exchange = new FakeExchange();
+    const done = handle(exchange);
+    exchange.sendBody(chat);
+    await settle();
+    expect(exchange.calls).not.toContain('dropBody');
+    expect(admissions.arrivals[0]?.keptBytes).toBe(JSON.stringify(chat).length);
+    exchange.close();
+    await done;
+  });
+
+  it('gives the turn back when nobody serves the model any more', async () => {
+    const { handle, admissions, publish, records } = setUp();
+    admissions.next = () => {
+      publish({ readyByModel: new Map() });
+      return Promise.resolve(admissions.letIn());
+    };
+    const exchange = new FakeExchange();
+    const done = handle(exchange);
+    exchange.sendBody(chat);
+    await done;
+    expect(exchange.replies[0]?.status).toBe(503);
+    expect([admissions.calls, admissions.seen]).toEqual([['ended', 'settle'], [undefined]]);
+    expect(records[0]).toMatchObject({ reason: 'model-unavailable' });
+  });
+
+  it('leaves the queue with the client, and tells nobody', async () => {
+    const { handle, admissions, records } = setUp();
+    admissions.next = (onWait) => {
+      const signal = onWait();
+      return new Promise((resolve) => signal.addEventListener('abort', () => resolve({ kind: 'left' })));
+    };
+    const exchange = new FakeExchange();
+    const done = handle(exchange);
+    exchange.sendBody(chat);
+    await settle();
+    exchange.close();
+    await done;
+    expect([exchange.replies, exchange.routes, admissions.calls]).toEqual([[], [], []]);
+    expect(records[0]).toMatchObject({ outcome: 'aborted' });
+  });
+
+  it('does not ask for what needs no model', async () => {
+    const { handle, admissions } = setUp();
+    const exchange = new FakeExchange(aHead({ method: 'GET', path: '/metrics', hasBody: false }));
+    const done = handle(exchange);
+    await settle();
+    exchange.close();
+    await done;
+    expect([exchange.routes.length, admissions.arrivals]).toEqual([1, []]);
+  });
+
+  it('shows what is left of the limits in the response, beside what is there already', async () => {
+    const { handle, admissions } = setUp();
+    admissions.headers = { 'x-ratelimit-remaining-requests': '4' };
+    const exchange = new FakeExchange();
+    const done = handle(exchange);
+    exchange.sendBody(chat);
+    await settle();
+    expect(exchange.routes[0]?.responseHeaders).toEqual({
+      remove: [],
+      set: { 'x-ratelimit-remaining-requests': '4' },
+      append: {},
+    });
+    exchange.close();
+    await done;
+  });
+
+  it.each([
+    ['none', chat],
+    ['hidden', { ...chat, stream_options: { include_usage: true } }],
+    ['shown', { ...chat, stream_options: { include_usage: true } }],
+  ] as const)('asks a stream for its usage where it is added: %s', async (addedUsage, sentOn) => {
+    const { handle } = setUp({ addedUsage });
+    const exchange = new FakeExchange();
+    const done = handle(exchange);
+    exchange.sendBody(chat);
+    await settle();
+    expect(JSON.parse(exchange.sentOn!)).toEqual(sentOn);
+    exchange.close();
+    await done;
   });
 });
 

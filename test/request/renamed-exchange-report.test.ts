@@ -5,6 +5,7 @@ import { countExchange, createExchangeLog } from '../../src/observability/exchan
 import { createLogger } from '../../src/observability/log.ts';
 import { createMetrics, type Metrics } from '../../src/observability/metrics.ts';
 import { createRequestHandler } from '../../src/request/handle-request.ts';
+import { Admissions } from '../support/admissions.ts';
 import { anEndpoint } from '../support/endpoints.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { FakeExchange } from '../support/fake-exchange.ts';
@@ -36,6 +37,7 @@ beforeEach(() => {
         claim: () => ({ entry: async () => undefined, abandon: () => undefined }),
       },
       snapshot: () => store.snapshot,
+      admit: new Admissions(),
       schedule: {
         promptHeadBytes: 0,
         schedule: (request, candidates) => ({

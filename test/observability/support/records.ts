@@ -17,6 +17,7 @@ export function aRecord(known: Partial<ExchangeRecord> = {}): ExchangeRecord {
     modelKnown: false,
     stream: false,
     requestBytes: 0,
+    queueMs: 0,
     decision: undefined,
     decisionMs: 0,
     servedBy: undefined,
@@ -29,6 +30,7 @@ export function aRecord(known: Partial<ExchangeRecord> = {}): ExchangeRecord {
     responseBytes: undefined,
     usage: undefined,
     usageSource: 'none',
+    charged: undefined,
     ...known,
   };
 }
