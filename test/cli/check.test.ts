@@ -183,7 +183,13 @@ describe('checkCommand()', () => {
             },
             maxEndpoints: 3,
           },
-          limits: { maxBodyBytes: '16MiB', maxBodyDepth: 128, drainTimeout: '30s', store: 'memory', rules: [] },
+          limits: {
+            maxBodyBytes: '16MiB',
+            maxBodyDepth: 128,
+            drainTimeout: '30s',
+            store: 'memory',
+            rules: [],
+          },
         }),
       },
       {

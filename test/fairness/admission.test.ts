@@ -28,7 +28,7 @@ const oneAtATime: QueueSettings = {
   maxQps: 0,
 };
 
-function setUp(rules: readonly LimitRule[] = [], settings: QueueSettings = undefined) {
+function setUp(rules: readonly LimitRule[] = [], settings?: QueueSettings) {
   const clock = new FakeClock();
   const ledger = createLedger({ clock }, { ...weights, windowSizeMs: 60_000, maxEntries: 100 });
   const limits = createTokenLimits({ store: createLocalLimitStore({ clock }) }, rules);

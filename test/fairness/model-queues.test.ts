@@ -86,7 +86,7 @@ function setUp(settings: QueueSettings, endpoints: readonly Endpoint[] = [anEndp
     left,
     released,
     turns,
-    join(who: string, known: Partial<Arrival> = {}): JoinResult | undefined {
+    join: (who: string, known: Partial<Arrival> = {}): JoinResult | undefined => {
       const id = `request-${asked++}`;
       const arrival: Arrival = {
         id,
@@ -108,7 +108,7 @@ function setUp(settings: QueueSettings, endpoints: readonly Endpoint[] = [anEndp
       return joined;
     },
     /** The oldest turn is over. */
-    async end(): Promise<void> {
+    end: async (): Promise<void> => {
       const { turn, endpoint } = turns.shift()!;
       endpoint.inFlight--;
       turn.end();
@@ -116,7 +116,7 @@ function setUp(settings: QueueSettings, endpoints: readonly Endpoint[] = [anEndp
       turn.charge(expected);
       await new Promise((resolve) => setImmediate(resolve));
     },
-    publish(changes: Partial<EndpointSnapshot>, lost: readonly Endpoint[] = []): void {
+    publish: (changes: Partial<EndpointSnapshot>, lost: readonly Endpoint[] = []): void => {
       snapshot = { ...snapshot, ...changes };
       queues.onEndpoints(snapshot, lost);
     },
