@@ -18,12 +18,7 @@ const defaultPort = 6379;
  * @throws Error that never shows user or password.
  */
 export function parseRedisUrl(url: string): RedisAddress {
-  const refuse = (what: string, shown: string): never => {
-    throw new Error(
-      `Cannot use the Redis "${shown}": ${what}; write redis://host:6379 or rediss://host:6379`,
-    );
-  };
-  if (!URL.canParse(url)) return refuse('it is not a URL', withoutCredentials(url));
+  if (!URL.canParse(url)) refuse('it is not a URL', withoutCredentials(url));
   const { protocol, hostname, port, username, password, pathname, search, hash } = new URL(url);
   const tls = protocol === 'rediss:';
   const shown = `${protocol}//${hostname}:${port === '' ? defaultPort : port}${pathname === '/' ? '' : pathname}`;
@@ -35,12 +30,25 @@ export function parseRedisUrl(url: string): RedisAddress {
   return {
     host: hostname.replace(/^\[|\]$/g, ''),
     port: port === '' ? defaultPort : Number(port),
-    username: username === '' ? undefined : decodeURIComponent(username),
-    password: password === '' ? undefined : decodeURIComponent(password),
-    db: Number(db?.[1] ?? 0),
+    username: decoded(username, shown),
+    password: decoded(password, shown),
+    db: Number(db[1] ?? 0),
     tls,
     shown,
   };
+}
+
+function refuse(what: string, shown: string): never {
+  throw new Error(`Cannot use the Redis "${shown}": ${what}; write redis://host:6379 or rediss://host:6379`);
+}
+
+function decoded(part: string, shown: string): string | undefined {
+  if (part === '') return undefined;
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    refuse('in user and password, % begins the code of a character and is written %25 itself', shown);
+  }
 }
 
 /** Of something that need not be a URL: all that stands before the last @ may be secret. */

@@ -34,6 +34,7 @@ describe('parseRedisUrl()', () => {
     ['redis://u:secret@', 'Cannot use the Redis "redis://…@": it is not a URL'],
     ['redis:///3', 'Cannot use the Redis "redis:///3": it has no host'],
     ['redis://u:sec#ret@cache', 'Cannot use the Redis "redis://…@cache": it is not a URL'],
+    ['redis://u:100%@cache', 'Cannot use the Redis "redis://cache:6379": in user and password, % begins'],
     ['redis://cache/main', 'Cannot use the Redis "redis://cache:6379/main": "main" is not the number'],
     [
       'redis://:secret@cache?db=3',
