@@ -45,7 +45,10 @@ export interface Seen {
   readonly completed: boolean;
 }
 
-/** A request that was let in. Call `started` or not, then `ended` and `settle`; every call but the first does nothing. */
+/**
+ * A request that was let in. Call `started` and `tried` or not, then `ended` and `settle`; of these three every call but
+ * the first does nothing.
+ */
 export interface Admission {
   /** Headers of the response that say what is left of the caller's limits. */
   readonly headers: Readonly<Record<string, string>>;
@@ -53,6 +56,8 @@ export interface Admission {
   candidates(endpoints: readonly Endpoint[]): readonly Endpoint[];
   /** It holds its place in flight: the next request may be looked at. */
   started(): void;
+  /** It was sent to an endpoint, which answered it or let it down; of each that was tried. */
+  tried(endpoint: Endpoint, answered: boolean): void;
   /** It is in flight no longer. What it used may not be known yet. */
   ended(): void;
   /** Charges what it used, and says what that is. Undefined: it was never sent, and costs nothing. */
@@ -122,6 +127,7 @@ export function createAdmission({ ledger, estimates, limits, queues }: Admission
         headers: hold?.headers ?? noHeaders,
         candidates: (endpoints) => (turn === undefined ? endpoints : queues.withRoom(endpoints)),
         started: () => turn?.started(),
+        tried: (endpoint, answered) => queues.onTried(endpoint, answered),
         ended() {
           turn?.end();
           hold?.release();

@@ -31,6 +31,8 @@ export interface FairQueueDeps {
   readonly policy: TurnPolicy;
   /** How many more requests the engines can take now; more than that are never released and not yet started. */
   readonly freeSlots: () => number;
+  /** Whether there is any engine: without one nobody is let go, whatever bounds the turns. Default: there is. */
+  readonly isServed?: () => boolean;
   /** Whether too many wait already, of other queues too: a bound besides `maxQueued`. */
   readonly isCrowded?: () => boolean;
   /** Told of each turn. */
@@ -105,7 +107,7 @@ export interface FairQueue {
   /** The flows that wait, in the order of turns. */
   flows(limit: number): readonly FlowView[];
   /**
-   * Goes by other options from now on. Everybody stays in line. Turns under way are charged to the policy that gave them:
+   * Goes by other options from now on. Everybody stays in line, and waits no longer than it was to when it came. Turns under way are charged to the policy that gave them:
    * give the same policy where it is to keep what it knows.
    */
   update(policy: TurnPolicy, options: FairQueueOptions): void;
@@ -116,6 +118,8 @@ export interface FairQueue {
 interface Waiter {
   readonly entry: QueueEntry;
   readonly joinedAtMs: number;
+  /** How long it waits at most: whoever asked for it was promised no more, and may have less after an update. */
+  timeoutMs: number;
   readonly signal: AbortSignal;
   readonly onAbort: () => void;
   readonly settle: (end: WaitEnd) => void;
@@ -133,7 +137,7 @@ const minRetryAfterMs = 1000;
  * Where a turn and a timeout fall together, the turn wins.
  */
 export function createFairQueue(deps: FairQueueDeps, options: FairQueueOptions): FairQueue {
-  const { clock, freeSlots, isCrowded, onRelease, onLeave } = deps;
+  const { clock, freeSlots, isServed, isCrowded, onRelease, onLeave } = deps;
   let { policy } = deps;
   let settings = options;
   const waiting = new WaitingFlows<Waiter>(policy);
@@ -151,6 +155,7 @@ export function createFairQueue(deps: FairQueueDeps, options: FairQueueOptions):
 
   /** How many more could go, were it not for held slots and the rate. */
   function slots(): number {
+    if (isServed?.() === false) return 0;
     if (settings.maxConcurrent > 0) return settings.maxConcurrent - running;
     return settings.maxQps > 0 ? Infinity : freeSlots() - unstarted;
   }
@@ -274,6 +279,7 @@ export function createFairQueue(deps: FairQueueDeps, options: FairQueueOptions):
     const place = waiting.add(entry.flow, entry.weight, {
       entry,
       joinedAtMs: clock.nowMs(),
+      timeoutMs: settings.queueTimeoutMs,
       signal,
       onAbort,
       settle: resolve,
@@ -296,7 +302,7 @@ export function createFairQueue(deps: FairQueueDeps, options: FairQueueOptions):
     const nowMs = clock.nowMs();
     for (;;) {
       const { oldest } = waiting;
-      if (oldest === undefined || oldest.value.joinedAtMs + settings.queueTimeoutMs > nowMs) return;
+      if (oldest === undefined || deadlineMs(oldest.value) > nowMs) return;
       leave(oldest, 'timeout');
     }
   }
@@ -316,7 +322,7 @@ export function createFairQueue(deps: FairQueueDeps, options: FairQueueOptions):
   function arm(): void {
     const { oldest } = waiting;
     if (oldest === undefined) return;
-    alarm.at(oldest.value.joinedAtMs + settings.queueTimeoutMs);
+    alarm.at(deadlineMs(oldest.value));
     if (heldSinceMs.length > 0) alarm.at(heldSinceMs[0]! + (settings.gracePeriodMs ?? 0));
     if (rate.nextMs > clock.nowMs()) alarm.at(rate.nextMs);
   }
@@ -364,6 +370,9 @@ export function createFairQueue(deps: FairQueueDeps, options: FairQueueOptions):
     },
     update(nextPolicy, nextOptions) {
       settings = nextOptions;
+      // So that who came first is still the first whose time is up.
+      for (const { value } of waiting.places())
+        value.timeoutMs = Math.min(value.timeoutMs, settings.queueTimeoutMs);
       rate.update(settings.maxQps, clock.nowMs());
       if (nextPolicy === policy) waiting.reorder();
       else waiting.follow(nextPolicy);
@@ -376,4 +385,8 @@ export function createFairQueue(deps: FairQueueDeps, options: FairQueueOptions):
       while (waiting.oldest !== undefined) leave(waiting.oldest, 'closed');
     },
   };
+}
+
+function deadlineMs({ joinedAtMs, timeoutMs }: Waiter): number {
+  return joinedAtMs + timeoutMs;
 }

@@ -16,6 +16,7 @@ import { createFifoPolicy } from './policies/fifo.ts';
 import { createSessionBoostPolicy, sessionFlow } from './policies/session-boost.ts';
 import { createVtcPolicy } from './policies/vtc.ts';
 import { createWindowPolicy } from './policies/window.ts';
+import { createSuspects } from './suspects.ts';
 import type { TokenCount, TokenWeights } from './token-count.ts';
 import type { TurnPolicy } from './turn-policy.ts';
 
@@ -76,9 +77,11 @@ export interface ModelQueues {
   freed(): void;
   /**
    * Those that can take one more, where turns go by the room in engines: whom affinity prefers may be full while another
-   * has room. All of them where nobody has.
+   * has room; in any case without those that have just let a request down. All of them where nobody is left.
    */
   withRoom(endpoints: readonly Endpoint[]): readonly Endpoint[];
+  /** A request was sent to an endpoint, which answered it or let it down. */
+  onTried(endpoint: Endpoint, answered: boolean): void;
   /** An endpoint's metrics changed. */
   onMetrics(endpoint: Endpoint): void;
   /** Membership, health or models changed; `lost` are endpoints of which nothing that was learned holds. */
@@ -118,6 +121,7 @@ export function createModelQueues(deps: ModelQueuesDeps, initial: QueueSettings)
   const { clock, ledger, snapshot } = deps;
   const lines = new Map<string, Line>();
   const capacity = createEngineCapacity(engineOptions(initial));
+  const suspects = createSuspects({ clock, onTrial: pokeAll });
   let settings = initial;
   /** Of requests that wait, and of the one that asks. */
   let keptBytes = 0;
@@ -128,12 +132,28 @@ export function createModelQueues(deps: ModelQueuesDeps, initial: QueueSettings)
     return waitingInAll() >= settings.maxQueued || keptBytes + askedBytes > settings.maxQueuedBytes;
   }
 
+  function readyFor(model: string): readonly Endpoint[] {
+    return snapshot().readyByModel.get(model) ?? nobody;
+  }
+
   function freeSlots(model: string): number {
     if (settings === undefined) return Infinity;
-    const endpoints = snapshot().readyByModel.get(model) ?? nobody;
-    return settings.kind === 'session-boost'
-      ? boostedSlots(endpoints, settings.inflightPerPod)
-      : capacity.free(endpoints);
+    const endpoints = readyFor(model);
+    if (settings.kind === 'session-boost')
+      return boostedSlots(endpoints.filter(isTrusted), settings.inflightPerPod);
+    if (suspects.size === 0) return capacity.free(endpoints);
+    return endpoints.reduce(
+      (free, endpoint) => free + suspects.trusted(endpoint, capacity.room(endpoint)),
+      0,
+    );
+  }
+
+  function isTrusted(endpoint: Endpoint): boolean {
+    return suspects.trusted(endpoint, 1) > 0;
+  }
+
+  function hasRoom(endpoint: Endpoint): boolean {
+    return isTrusted(endpoint) && (!goesByEngines(settings) || capacity.room(endpoint) > 0);
   }
 
   function createLine(model: string, current: NonNullable<QueueSettings>): Line {
@@ -143,6 +163,7 @@ export function createModelQueues(deps: ModelQueuesDeps, initial: QueueSettings)
         clock,
         policy: order.policy,
         freeSlots: () => freeSlots(model),
+        isServed: () => settings === undefined || readyFor(model).some(isTrusted),
         isCrowded,
         onRelease: (waitedMs) => deps.onRelease?.(model, waitedMs),
         onLeave: (reason) => deps.onLeave?.(model, reason),
@@ -207,18 +228,25 @@ export function createModelQueues(deps: ModelQueuesDeps, initial: QueueSettings)
     },
     freed: pokeAll,
     withRoom(endpoints) {
-      if (!goesByEngines(settings)) return endpoints;
-      const isFull = (endpoint: Endpoint): boolean => capacity.room(endpoint) === 0;
-      if (!endpoints.some(isFull)) return endpoints;
-      const roomy = endpoints.filter((endpoint) => !isFull(endpoint));
+      if (endpoints.every(hasRoom)) return endpoints;
+      const roomy = endpoints.filter(hasRoom);
       return roomy.length === 0 ? endpoints : roomy;
+    },
+    onTried(endpoint, answered) {
+      if (!answered) suspects.failed(endpoint);
+      else if (suspects.size > 0) suspects.cleared(endpoint);
+      else return;
+      pokeAll();
     },
     onMetrics(endpoint) {
       capacity.learned(endpoint);
       pokeAll();
     },
     onEndpoints({ models }, lost) {
-      for (const endpoint of lost) capacity.lost(endpoint);
+      for (const endpoint of lost) {
+        capacity.lost(endpoint);
+        suspects.cleared(endpoint);
+      }
       for (const [model, { queue }] of lines) {
         if (queue.waiting + queue.running === 0 && !models.has(model)) lines.delete(model);
         else queue.poke();
@@ -255,6 +283,7 @@ export function createModelQueues(deps: ModelQueuesDeps, initial: QueueSettings)
       }
     },
     close() {
+      suspects.stop();
       for (const { queue } of lines.values()) queue.close();
     },
   };

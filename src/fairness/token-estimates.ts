@@ -68,18 +68,18 @@ export function createTokenEstimates(options: TokenEstimatesOptions = {}): Token
   return {
     input(model, promptBytes) {
       const bytesPerToken = models.get(model)?.bytesPerInputToken.value ?? usualBytesPerInputToken;
-      return Math.ceil(promptBytes / bytesPerToken);
+      return roundedUp(promptBytes / bytesPerToken);
     },
 
     output(principal, model, maxOutputTokens = Infinity) {
       const mean = principals.get(keyOf(principal, model)) ?? models.get(model)?.outputTokens;
-      return Math.min(Math.ceil(mean?.value ?? usualOutputTokens), maxOutputTokens);
+      return Math.min(roundedUp(mean?.value ?? usualOutputTokens), maxOutputTokens);
     },
 
     outputOfBytes(model, stream, responseBytes) {
       const learned = models.get(model)?.bytesPerOutputToken[stream ? 'stream' : 'plain'].value;
       const usual = stream ? usualBytesPerStreamedOutputToken : usualBytesPerPlainOutputToken;
-      return Math.ceil(responseBytes / (learned ?? usual));
+      return roundedUp(responseBytes / (learned ?? usual));
     },
 
     learn(principal, model, { promptBytes, stream, responseBytes, usage }) {
@@ -137,4 +137,9 @@ class Ratio {
     this.#dividend = this.#dividend * kept + dividend;
     this.#divisor = this.#divisor * kept + divisor;
   }
+}
+
+/** A mean of whole numbers may be a hair above one. */
+function roundedUp(value: number): number {
+  return Math.max(0, Math.ceil(value - 1e-9));
 }

@@ -53,6 +53,11 @@ export class WaitingFlows<T> {
     return this.#flows.get(flow)?.places.size ?? 0;
   }
 
+  /** Everybody, who waits longest first; nobody may come or go meanwhile. */
+  places(): Iterable<Place<T>> {
+    return this.#line;
+  }
+
   /** Who waits longest. */
   get oldest(): Place<T> | undefined {
     return this.#line.first;

@@ -19,6 +19,11 @@ export class LinkedList<T> {
     return this.#size;
   }
 
+  /** From first to last; the list must not change meanwhile. */
+  *[Symbol.iterator](): Generator<T> {
+    for (let node = this.#first; node !== undefined; node = node.after) yield node.value;
+  }
+
   /** Adds a value at the end; its node is what `remove` takes. */
   append(value: T): ListNode<T> {
     const node: ListNode<T> = { value, before: this.#last, after: undefined };

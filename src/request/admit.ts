@@ -46,7 +46,8 @@ export function admissionOf(result: AdmissionResult): Admission {
 }
 
 function limitMessage({ limit, what, amount, per, retryAfterMs }: LimitRefusal): string {
-  const bound = per === undefined ? `${amount} ${what}` : `${amount} ${what} per ${per}`;
+  const things = `${amount} ${amount === 1 ? what.replace(/s$/, '') : what}`;
+  const bound = per === undefined ? things : `${things} per ${per}`;
   return `You have reached the limit "${limit}" of ${bound}. Please try again in ${wholeSeconds(retryAfterMs)} s.`;
 }
 

@@ -8,7 +8,13 @@ import type { Decision, NoneEligible } from '../scheduling/decision.ts';
 import type { InferenceRequest, Outcome } from '../scheduling/plugin.ts';
 import { admissionOf } from './admit.ts';
 import type { PathMatch } from './api-paths.ts';
-import { ClientGone, type Exchange, type HeaderChanges, type LocalReply } from './exchange.ts';
+import {
+  ClientGone,
+  type Exchange,
+  type HeaderChanges,
+  type LocalReply,
+  type ResponseHead,
+} from './exchange.ts';
 import type { ExchangeRecord } from './exchange-record.ts';
 import { identify } from './identify.ts';
 import { parseBody, parseMultipartModel } from './parse-body.ts';
@@ -126,8 +132,9 @@ export function createRequestHandler(
 
       // Schedule. Pick and reserve are one step, with one snapshot: no await until the ticket holds its place.
       const snapshot = deps.snapshot();
-      const candidates = servers(snapshot);
-      const decision = schedule(request, admission?.candidates(candidates) ?? candidates, record, deps);
+      const able = servers(snapshot);
+      const candidates = admission?.candidates(able) ?? able;
+      const decision = schedule(request, candidates, record, deps);
       const routedTo = decision.ranked[0];
       ticket.routeTo(routedTo);
       admission?.started();
@@ -135,12 +142,14 @@ export function createRequestHandler(
       settle = () => deps.schedule.settled(request, routedTo, learned(record, decision, snapshot));
 
       // Route.
+      const destinations = attempts(decision, candidates, able, settings.maxAttempts);
       const hideUsage =
         usageEdit !== undefined && settings.addedUsage === 'hidden' && parsed?.includeUsage !== true;
-      const response = { api: record.api, stream: request.stream, hideUsage };
+      const { continuousUsage = false } = parsed ?? {};
+      const response = { api: record.api, stream: request.stream, hideUsage, continuousUsage };
       const watch = watchResponse(exchange, response, deps, settings);
       exchange.route({
-        destinations: attempts(decision.ranked, settings.maxAttempts),
+        destinations: destinations.map(({ id }) => id),
         model: request.model,
         edits: bodyEdits,
         removeHeaders: strippedHeaders(exchange.head.headers, settings.privateHeaders),
@@ -153,6 +162,7 @@ export function createRequestHandler(
       const serving = servingEndpoint(head?.servedBy, decision, snapshot);
       if (serving !== undefined) ticket.servedBy(serving);
       if (head !== undefined) {
+        if (admission !== undefined) tellTries(admission, destinations, head, serving);
         record.servedBy = head.servedBy;
         deps.onResponse?.(record);
       }
@@ -373,13 +383,40 @@ function schedule(
 }
 
 /**
- * A destination for every attempt, the ranking over again where it is shorter: once the list is used up Envoy chooses by
- * itself, and may choose an engine that does not serve the model.
+ * A destination for every attempt: the ranking, then those that are able to serve but were no candidates for lack of room,
+ * for an engine that is full is better than one that has just failed; then the same over again, because once the list is
+ * used up Envoy chooses by itself, and may choose an engine that does not serve the model. Where filters chose, nobody
+ * knows whether they would let the others pass.
  */
-function attempts(ranked: Decision['ranked'], maxAttempts: number): string[] {
-  const destinations: string[] = [];
-  for (let i = 0; i < maxAttempts; i++) destinations.push(ranked[i % ranked.length]!.id);
+function attempts(
+  { ranked, candidates: asked, kept }: Decision,
+  candidates: readonly Endpoint[],
+  able: readonly Endpoint[],
+  maxAttempts: number,
+): readonly Endpoint[] {
+  const destinations = ranked.slice(0, maxAttempts);
+  if (candidates !== able && kept === asked) {
+    const spare = able.filter((endpoint) => !candidates.includes(endpoint));
+    spare.sort((a, b) => a.inFlight - b.inFlight);
+    destinations.push(...spare.slice(0, maxAttempts - destinations.length));
+  }
+  for (let i = 0; destinations.length < maxAttempts; i++) destinations.push(destinations[i]!);
   return destinations;
+}
+
+/** Says who was tried in vain, and who answered. */
+function tellTries(
+  admission: Admission,
+  destinations: readonly Endpoint[],
+  { status, attempts = 1 }: ResponseHead,
+  serving: Endpoint | undefined,
+): void {
+  if (serving === undefined) return;
+  // At least the first one was tried where another serves: Envoy passes over whom it has found to be unhealthy.
+  const triedBefore = Math.max(attempts - 1, serving === destinations[0] ? 0 : 1);
+  for (const endpoint of destinations.slice(0, triedBefore))
+    if (endpoint !== serving) admission.tried(endpoint, false);
+  admission.tried(serving, status !== 503);
 }
 
 function complete(record: ExchangeRecord, outcome: ResponseOutcome, endedAtMs: number): void {

@@ -121,6 +121,7 @@ function readFields(search: SearchableBytes, scanner: JsonScanner, api: Api, lim
     promptBytes: prompt.bytes,
     stream,
     includeUsage: options.includeUsage,
+    continuousUsage: options.continuous && options.includeUsage,
     usageEdit: stream && hasUsageOption(api) ? usageEdit(options, scanner.insertAt) : undefined,
     maxOutputTokens: readMaxOutputTokens(body, api, fields),
     choices: hasUsageOption(api) ? readChoices(body, fields.get('n')) : 1,

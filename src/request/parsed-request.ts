@@ -27,6 +27,8 @@ export interface ParsedBody extends ModelField {
   readonly stream: boolean;
   /** Whether the client of a stream is to see its usage: `stream_options`, unless its `include_usage` is false. */
   readonly includeUsage: boolean;
+  /** Whether every chunk tells it, so that it is no sign of the end: vLLM's `continuous_usage_stats`. */
+  readonly continuousUsage: boolean;
   /** Makes sure that a streamed chat or completion reports its usage; undefined where it does, or has no such option. */
   readonly usageEdit: BodyEdit | undefined;
   /** Upper bound of the output tokens of one choice. */

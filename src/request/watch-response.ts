@@ -67,6 +67,8 @@ export interface WatchedRequest {
    * and text completions.
    */
   readonly hideUsage: boolean;
+  /** Every event of the stream tells its usage: only who sees the stream knows whether it was whole. */
+  readonly continuousUsage?: boolean;
 }
 
 /** Call when the exchange is routed, then `head`, `ended` and `outcome` once each. */
@@ -82,7 +84,8 @@ export function watchResponse(
   const api = request.api === 'by-model' ? undefined : request.api;
   const showBody = (response: ResponseHead): boolean =>
     options.usageMode === 'streamed' ||
-    (options.usageMode === 'auto' && (!trustLog || sampled || !readableByEnvoy(response.headers)));
+    (options.usageMode === 'auto' &&
+      (!trustLog || sampled || request.continuousUsage === true || !readableByEnvoy(response.headers)));
   let claim: AccessLogClaim | undefined;
   let head: ResponseHead | undefined;
   let reader: UsageReader | undefined;
@@ -177,7 +180,8 @@ function outcomeKind(
 ): ResponseOutcome['kind'] {
   // Usage and [DONE] come last: whoever sent them was finished, although a client that hangs up then looks like an abort.
   // Of a stream that was seen itself more is known: its usage may have come with every event, or with the first.
-  const toldItsEnd = reader?.outputChunks === undefined ? usage !== undefined : reader.done;
+  const isSeen = reader?.outputChunks !== undefined;
+  const toldItsEnd = isSeen ? reader.done : usage !== undefined && entry?.upstreamFailed !== true;
   if (toldItsEnd || end.bodyComplete === true) return 'completed';
   if (entry !== undefined)
     return entry.upstreamFailed ? 'failed' : entry.clientClosed ? 'aborted' : 'completed';

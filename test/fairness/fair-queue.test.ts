@@ -471,19 +471,41 @@ describe('createFairQueue() update()', () => {
     expect([rig.queue.waiting, rig.join('a4')]).toEqual([3, 'full']);
   });
 
-  it('goes by another timeout from then on, also for those who wait', async () => {
+  it('goes by a shorter timeout also for those who wait, and by a longer one for who comes later', async () => {
     const rig = busy('a1', { queueTimeoutMs: 10_000 });
     rig.clock.advance(2000);
     rig.join('b1');
     rig.queue.update(createFifoPolicy(), { ...rig.options, queueTimeoutMs: 1000 });
     await rig.settled();
     expect(rig.ends).toEqual(['a1 timeout']);
+    // Envoy was asked to wait for b1 as long as it was to then.
     rig.queue.update(createFifoPolicy(), { ...rig.options, queueTimeoutMs: 5000 });
-    rig.clock.advance(4999);
+    rig.join('c1');
+    rig.clock.advance(999);
+    expect(rig.queue.waiting).toBe(2);
+    rig.clock.advance(1);
+    expect(rig.queue.waiting).toBe(1);
+    rig.clock.advance(3999);
     expect(rig.queue.waiting).toBe(1);
     rig.clock.advance(1);
     expect(rig.queue.waiting).toBe(0);
   });
+
+  it.each([{ maxConcurrent: 5 }, { maxQps: 100 }, {}])(
+    'lets nobody go while there is no engine, with %j',
+    async (bounds) => {
+      let served = true;
+      const rig = busy('', { slots: 5, ...bounds, isServed: () => served });
+      served = false;
+      expect(rig.join('a1')).toBe('waiting');
+      rig.clock.advance(100);
+      expect(rig.queue.waiting).toBe(1);
+      served = true;
+      rig.queue.poke();
+      await rig.settled();
+      expect(rig.order).toContain('a1');
+    },
+  );
 
   it('tells another policy who waits, in the order of arrival, and goes by it', async () => {
     const rig = busy('a1 b1 a2 c1', { policy: new TablePolicy({ a: 1, b: 2, c: 3 }) });

@@ -170,6 +170,37 @@ describe('createModelQueues()', () => {
     expect(queues.withRoom([full, free])).toEqual([full, free]);
   });
 
+  it.each<[string, QueueSettings]>([
+    ['by the room in engines', fair({ maxInFlightPerEndpoint: 9 })],
+    ['where sessions are boosted', boost({ inflightPerPod: 1 })],
+  ])('sends nobody who can wait to an endpoint that let a request down: %s', async (_, settings) => {
+    const endpoint = anEndpoint(0);
+    const { clock, queues, join, turns } = setUp(settings, [endpoint]);
+    const tick = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+    queues.onTried(endpoint, false);
+    for (const who of ['a', 'b']) expect(join(who)?.kind).toBe('waiting');
+    expect(queues.list(1)).toMatchObject([{ waiting: 2, freeSlots: 0 }]);
+    clock.advance(1000);
+    await tick();
+    expect(turns).toHaveLength(1);
+    endpoint.inFlight--;
+    queues.onTried(endpoint, true);
+    await tick();
+    expect(turns).toHaveLength(2);
+    queues.close();
+    expect(clock.pending).toBe(0);
+  });
+
+  it('sends to others while an endpoint is suspected, until another engine is there', () => {
+    const [bad, good] = [anEndpoint(0), anEndpoint(1)];
+    const { queues, publish } = setUp(fair({ maxConcurrent: 5 }), [bad, good]);
+    queues.onTried(bad, false);
+    expect(queues.withRoom([bad, good])).toEqual([good]);
+    expect(queues.withRoom([bad])).toEqual([bad]);
+    publish({}, [bad]);
+    expect(queues.withRoom([bad, good])).toEqual([bad, good]);
+  });
+
   it('looks again when metrics come, and when an engine does', async () => {
     const endpoint = anEndpoint(0, { inFlight: 1, metrics: someMetrics({ waiting: 4, running: 1 }) });
     const { queues, join, turns, publish } = setUp(fair({ maxInFlightPerEndpoint: 9 }), [endpoint]);

@@ -44,6 +44,10 @@ describe('admissionOf()', () => {
       'You have reached the limit "free" of 1000 input tokens per minute. Please try again in 2 s.',
     ],
     [
+      { what: 'requests', amount: 1, per: 'day', retryAfterMs: 3_600_000 },
+      'You have reached the limit "free" of 1 request per day. Please try again in 3600 s.',
+    ],
+    [
       { what: 'concurrent requests', amount: 4, per: undefined, retryAfterMs: 1000 },
       'You have reached the limit "free" of 4 concurrent requests. Please try again in 1 s.',
     ],

@@ -207,6 +207,67 @@ describe('handleRequest() on the way to an engine', () => {
     await done;
   });
 
+  it.each<[string, Scheduling, number[]]>([
+    ['to who has no room, rather than again to who has just failed', firstCandidates, [1, 0, 1]],
+    [
+      'to nobody of whom it is unknown whether a filter would let them pass',
+      (request, candidates) => ({ ...(firstCandidates(request, candidates) as Decision), candidates: 2 }),
+      [1, 1, 1],
+    ],
+  ])('fails over %s', async (_, schedule, slots) => {
+    const { a, b, handle, admissions } = setUp({ schedule });
+    admissions.candidates = (endpoints) => endpoints.slice(1);
+    const exchange = new FakeExchange();
+    const done = handle(exchange);
+    exchange.sendBody(chat);
+    await settle();
+    expect(exchange.routes[0]?.destinations).toEqual(slots.map((slot) => [a, b][slot]!.id));
+    exchange.close();
+    await done;
+    expect(admissions.tried).toEqual([]);
+  });
+
+  it.each<[string, { servedBy?: number; attempts?: number; status?: number }, [number, boolean][]]>([
+    ['the first', { servedBy: 0, attempts: 1 }, [[0, true]]],
+    [
+      'the second',
+      { servedBy: 1, attempts: 2 },
+      [
+        [0, false],
+        [1, true],
+      ],
+    ],
+    [
+      'another one than the first, whom Envoy passed over',
+      { servedBy: 1, attempts: 1 },
+      [
+        [0, false],
+        [1, true],
+      ],
+    ],
+    [
+      'nobody',
+      { servedBy: 0, attempts: 3, status: 503 },
+      [
+        [1, false],
+        [0, false],
+      ],
+    ],
+    ['the first, with an error of its own', { servedBy: 0, attempts: 1, status: 500 }, [[0, true]]],
+    ['somebody of whom Envoy says nothing', {}, []],
+  ])('says who was tried where %s answered', async (_, { servedBy, ...response }, tried) => {
+    const { a, b, handle, admissions } = setUp();
+    const exchange = new FakeExchange();
+    const done = handle(exchange);
+    exchange.sendBody(chat);
+    await settle();
+    const ids = [a.id, b.id];
+    exchange.respond({ ...response, ...(servedBy !== undefined && { servedBy: ids[servedBy]! }) });
+    exchange.close();
+    await done;
+    expect(admissions.tried).toEqual(tried.map(([slot, answered]) => [ids[slot], answered]));
+  });
+
   it('lets load follow who really serves', async () => {
     const { a, b, handle, settled, inFlight } = setUp();
     const exchange = new FakeExchange();

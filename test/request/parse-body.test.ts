@@ -293,6 +293,15 @@ describe('parseBody() usage option', () => {
   });
 
   it.each([
+    ['{"include_usage":true,"continuous_usage_stats":true}', true],
+    ['{"continuous_usage_stats":true}', true],
+    ['{"include_usage":false,"continuous_usage_stats":true}', false],
+    ['{"include_usage":true}', false],
+  ])('knows whether options %s tell it in every chunk: %j', (options, does) => {
+    expect(parse(`{"model":"m","stream":true,"stream_options":${options}}`).continuousUsage).toBe(does);
+  });
+
+  it.each([
     ['', 1],
     ['"n":3,', 3],
     ['"n":null,', 1],

@@ -8,8 +8,12 @@ export class Admissions implements Admit {
   /** What was called on admissions, in order. */
   readonly calls: string[] = [];
   readonly seen: (Seen | undefined)[] = [];
+  /** Endpoints that were tried, and whether they answered. */
+  readonly tried: [string, boolean][] = [];
   headers: Readonly<Record<string, string>> = {};
   charged: Spent | undefined;
+  /** Those with room. */
+  candidates: Admission['candidates'] = (endpoints) => endpoints;
   /** What the next ones get; undefined: they are let in at once. */
   next: ((onWait: () => AbortSignal) => AdmissionResult | Promise<AdmissionResult>) | undefined;
 
@@ -21,8 +25,9 @@ export class Admissions implements Admit {
   letIn(): AdmissionResult {
     const admission: Admission = {
       headers: this.headers,
-      candidates: (endpoints) => endpoints,
+      candidates: (endpoints) => this.candidates(endpoints),
       started: () => void this.calls.push('started'),
+      tried: (endpoint, answered) => this.tried.push([endpoint.id, answered]),
       ended: () => void this.calls.push('ended'),
       settle: (seen) => {
         this.calls.push('settle');

@@ -25,6 +25,7 @@ export interface RigOptions extends Partial<FairQueueOptions> {
   readonly clock?: FakeClock;
   readonly slots?: number;
   readonly isCrowded?: () => boolean;
+  readonly isServed?: () => boolean;
 }
 
 export interface RigEntry {
@@ -63,6 +64,7 @@ export class QueueRig {
     clock = new FakeClock(),
     slots = 1,
     isCrowded,
+    isServed,
     ...options
   }: RigOptions = {}) {
     this.clock = clock;
@@ -74,6 +76,7 @@ export class QueueRig {
         policy,
         freeSlots: () => this.slots - this.inFlight,
         ...(isCrowded === undefined ? {} : { isCrowded }),
+        ...(isServed === undefined ? {} : { isServed }),
         onRelease: (waitedMs) => void this.waitsMs.push(waitedMs),
         onLeave: (reason) => void this.leaves.push(reason),
       },
