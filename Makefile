@@ -6,7 +6,7 @@ PORT ?= 8001
 CONFIG ?=
 ENGINES ?= 3
 
-.PHONY: run test check bench docs format clean redis
+.PHONY: run test test-kubernetes envtest check bench docs format clean redis
 
 run: node_modules/.installed .venv/.envoy-$(ENVOY_VERSION)
 	@node_modules/.bin/node --max-semi-space-size=1 scripts/demo.ts --port $(PORT) --engines $(ENGINES) $(if $(CONFIG),--config $(CONFIG))
@@ -14,10 +14,17 @@ run: node_modules/.installed .venv/.envoy-$(ENVOY_VERSION)
 test: node_modules/.installed .venv/.envoy-$(ENVOY_VERSION) .venv/.openai-$(OPENAI_VERSION) redis
 	npm test --silent
 
+# On the real API server, Envoy Gateway and Helm, which are built from source once.
+test-kubernetes: node_modules/.installed .venv/.envoy-$(ENVOY_VERSION) envtest
+	npm test --silent -- test/kubernetes
+
+envtest: node_modules/.installed
+	@node_modules/.bin/node scripts/install-envtest.ts
+
 check: node_modules/.installed
 	npm run --silent check
 
-bench: node_modules/.installed .venv/.envoy-$(ENVOY_VERSION)
+bench: node_modules/.installed .venv/.envoy-$(ENVOY_VERSION) redis
 	npm run --silent bench
 
 docs: node_modules/.installed

@@ -15,8 +15,21 @@ export interface Bench {
 
 /** Rows under column names; numbers are already texts. */
 export interface Table {
+  /** Of a section with tables about several things. */
+  readonly title?: string;
+  /** What the table alone is about, on the page; Markdown paragraphs. */
+  readonly notes?: readonly string[];
   readonly columns: readonly string[];
   readonly rows: readonly (readonly string[])[];
+  /** Shown below it on the page. */
+  readonly drawing?: Drawing;
+}
+
+export interface Drawing {
+  /** Name of its file. */
+  readonly name: string;
+  readonly title: string;
+  readonly svg: string;
 }
 
 /** A figure that was promised, beside what was measured. */

@@ -1,7 +1,8 @@
 /**
  * `npm run bench`: measures and prints.
  *
- *   --only <name>       one part, may be repeated: envoy, direct, decision, body, memory, idle, reload, auth, drop-in
+ *   --only <name>       one part, may be repeated: envoy, direct, decision, body, memory, idle, reload, auth, fairness,
+ *                       drop-in
  *   --quick             short runs, to see that everything works
  *   --write             rewrites docs/performance.md; needs a run of all parts
  *   --node-flags=<…>    flags of Node for Sluice in place of the shipped ones
@@ -12,11 +13,13 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
+import { redisBinary } from '../support/redis.ts';
 import { benchAuth } from './auth.ts';
 import type { Bench, Section, SectionRun } from './bench.ts';
 import { createChildren, machineCpuMicroseconds } from './children.ts';
 import { benchDirect } from './direct.ts';
 import { benchDropIn } from './drop-in.ts';
+import { benchFairness } from './fairness.ts';
 import { benchIdle } from './idle.ts';
 import { benchBodies, benchDecisions } from './in-process.ts';
 import { describeMachine } from './machine.ts';
@@ -37,11 +40,12 @@ const parts: Readonly<Record<string, (bench: Bench) => Promise<Section>>> = {
   idle: benchIdle,
   reload: benchReload,
   auth: benchAuth,
+  fairness: benchFairness,
   'drop-in': benchDropIn,
 };
 
 /** Well above what all parts take together. */
-const longestRunMs = 15 * 60_000;
+const longestRunMs = 20 * 60_000;
 
 async function main(): Promise<void> {
   const { values } = parseArgs({
@@ -59,6 +63,7 @@ async function main(): Promise<void> {
   if (values.write && values.only.length > 0)
     throw new Error('Cannot write docs/performance.md from some of its parts: leave --only away');
   if (wanted.includes('envoy') || wanted.includes('drop-in')) requireWrk();
+  if (wanted.includes('fairness')) redisBinary();
 
   const folder = mkdtempSync(path.join(tmpdir(), 'sluice-bench-'));
   const children = createChildren(folder);
@@ -69,7 +74,7 @@ async function main(): Promise<void> {
   const interrupted = Promise.withResolvers<Section>();
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
     process.once(signal, () => interrupted.reject(new Error(`stopped by ${signal}`)));
-  setTimeout(() => interrupted.reject(new Error('gave up after fifteen minutes')), longestRunMs).unref();
+  setTimeout(() => interrupted.reject(new Error('gave up after twenty minutes')), longestRunMs).unref();
 
   const nodeFlags = values['node-flags']?.split(' ').filter((flag) => flag !== '');
   const machine = await describeMachine(nodeFlags ?? shippedNodeFlags);

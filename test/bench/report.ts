@@ -16,7 +16,7 @@ export function printable(section: SectionRun): string {
   const { title, tables, targets } = section;
   return [
     `\n## ${title}`,
-    ...tables.map(alignedTable),
+    ...tables.flatMap((table) => [...heading(table), alignedTable(table)]),
     ...targets.map((target) => targetRow(target, section).join('   ')),
     ...disturbance(section),
   ].join('\n\n');
@@ -43,9 +43,12 @@ export function writeReport(report: Report, docs: string): void {
   const measured = Object.assign({}, ...report.sections.map(({ plots }) => plots)) as Record<string, number>;
   const plots = comparisonPlots(measured);
   for (const [name, plot] of plots) writeFileSync(path.join(images, name), drawPlot(plot));
+  for (const { drawing } of report.sections.flatMap(({ tables }) => tables)) {
+    if (drawing !== undefined) writeFileSync(path.join(images, drawing.name), drawing.svg);
+  }
   const page = markdown(
     report,
-    [...plots].map(([name, { title }]) => `![${title}](img/${name})`),
+    [...plots].map(([name, { title }]) => image(name, title)),
   );
   writeFileSync(path.join(docs, 'performance.md'), page);
 }
@@ -77,10 +80,25 @@ function markdown({ machine, quick, sections }: Report, images: readonly string[
       `\`${section.command}\``,
       ...section.notes,
       ...disturbance(section),
-      ...section.tables.map(alignedTable),
+      ...section.tables.flatMap(described),
     ]),
     '',
   ].join('\n\n');
+}
+
+/** A table with all that belongs to it. */
+function described(table: Table): string[] {
+  const { notes = [], drawing } = table;
+  const images = drawing === undefined ? [] : [image(drawing.name, drawing.title)];
+  return [...heading(table), ...notes, alignedTable(table), ...images];
+}
+
+function heading({ title }: Table): string[] {
+  return title === undefined ? [] : [`### ${title}`];
+}
+
+function image(name: string, title: string): string {
+  return `![${title}](img/${name})`;
 }
 
 function targetRow(

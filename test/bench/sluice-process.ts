@@ -10,6 +10,8 @@ export interface SluiceOptions {
   readonly name: string;
   readonly engines: readonly string[];
   readonly usage: 'auto' | 'streamed' | 'none';
+  /** What its configuration file says in `usage` besides that, in YAML: `name: value, …`. Default: nothing. */
+  readonly moreUsage?: string;
   /** What its configuration file says besides `usage`, in YAML. Default: nothing. */
   readonly settings?: string;
   /** Default: a free port of 127.0.0.1. */
@@ -41,8 +43,9 @@ export async function startSluice(bench: Bench, options: SluiceOptions): Promise
   const adminPort = await freePort();
   const adminUrl = `http://127.0.0.1:${adminPort}`;
   const config = path.join(bench.folder, `${options.name}.yaml`);
+  const usage = `source: ${options.usage}${options.moreUsage === undefined ? '' : `, ${options.moreUsage}`}`;
   function configure(settings: string): void {
-    writeFileSync(`${config}.new`, `usage: { source: ${options.usage} }\n${settings}`);
+    writeFileSync(`${config}.new`, `usage: { ${usage} }\n${settings}`);
     renameSync(`${config}.new`, config);
   }
   configure(options.settings ?? '');
