@@ -4,7 +4,7 @@
  *   --only <name>       one part, may be repeated: envoy, direct, decision, body, memory, idle, reload, auth, fairness,
  *                       drop-in
  *   --quick             short runs, to see that everything works
- *   --write             rewrites docs/performance.md; needs a run of all parts
+ *   --write             rewrites docs/performance.md; with --only the sections of those parts
  *   --node-flags=<…>    flags of Node for Sluice in place of the shipped ones
  *
  * Whatever it starts is stopped at its end, on Ctrl-C too. Linux only: CPU times come from /proc.
@@ -25,7 +25,7 @@ import { benchBodies, benchDecisions } from './in-process.ts';
 import { describeMachine } from './machine.ts';
 import { benchMemory } from './memory.ts';
 import { benchReload } from './reload.ts';
-import { printable, writeReport } from './report.ts';
+import { printable, updateReport, writeReport } from './report.ts';
 import { shippedNodeFlags } from './sluice-process.ts';
 import { benchThroughEnvoy } from './through-envoy.ts';
 import { requireWrk } from './wrk.ts';
@@ -60,8 +60,6 @@ async function main(): Promise<void> {
   const unknown = wanted.find((name) => !(name in parts));
   if (unknown !== undefined)
     throw new Error(`Cannot measure "${unknown}": the parts are ${Object.keys(parts).join(', ')}`);
-  if (values.write && values.only.length > 0)
-    throw new Error('Cannot write docs/performance.md from some of its parts: leave --only away');
   if (wanted.includes('envoy') || wanted.includes('drop-in')) requireWrk();
   if (wanted.includes('fairness')) redisBinary();
 
@@ -105,7 +103,8 @@ async function main(): Promise<void> {
   }
   if (!values.write) return;
   const docs = path.resolve(import.meta.dirname, '../../docs');
-  writeReport({ machine, quick: values.quick, sections }, docs);
+  const write = values.only.length === 0 ? writeReport : updateReport;
+  write({ machine, quick: values.quick, sections }, docs);
   console.log('\nWrote docs/performance.md');
 }
 

@@ -1,5 +1,5 @@
 /** docs/performance.md and its drawings, and the same tables for a terminal. */
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { digits, type SectionRun, type Table, type Target } from './bench.ts';
 import { comparisonPlots, peerNotes } from './peers.ts';
@@ -43,14 +43,52 @@ export function writeReport(report: Report, docs: string): void {
   const measured = Object.assign({}, ...report.sections.map(({ plots }) => plots)) as Record<string, number>;
   const plots = comparisonPlots(measured);
   for (const [name, plot] of plots) writeFileSync(path.join(images, name), drawPlot(plot));
-  for (const { drawing } of report.sections.flatMap(({ tables }) => tables)) {
-    if (drawing !== undefined) writeFileSync(path.join(images, drawing.name), drawing.svg);
-  }
+  for (const section of report.sections) writeDrawings(section, images);
   const page = markdown(
     report,
     [...plots].map(([name, { title }]) => image(name, title)),
   );
   writeFileSync(path.join(docs, 'performance.md'), page);
+}
+
+/**
+ * Puts sections that were measured by themselves in their place in the page, or at its end, with their own targets and
+ * machine: the others stay as they are.
+ */
+export function updateReport({ machine, sections }: Report, docs: string): void {
+  const file = path.join(docs, 'performance.md');
+  let page = readFileSync(file, 'utf8').trimEnd();
+  for (const section of sections) {
+    const targets = section.targets.map((target) => targetRow(target, section));
+    const text = sectionText(section, [
+      `Measured by itself: ${machine.map(([name, value]) => `${name} ${value}`).join(', ')}.`,
+      alignedTable({ columns: ['what', 'target', 'measured', ''], rows: targets }),
+    ]).join('\n\n');
+    writeDrawings(section, path.join(docs, 'img'));
+    const start = page.indexOf(`\n## ${section.title}\n`);
+    const next = page.indexOf('\n## ', start + 1);
+    page =
+      start < 0
+        ? `${page}\n\n${text}`
+        : `${page.slice(0, start + 1)}${text}${next < 0 ? '' : `\n${page.slice(next)}`}`;
+  }
+  writeFileSync(file, `${page}\n`);
+}
+
+function writeDrawings({ tables }: SectionRun, images: string): void {
+  for (const { drawing } of tables)
+    if (drawing !== undefined) writeFileSync(path.join(images, drawing.name), drawing.svg);
+}
+
+function sectionText(section: SectionRun, more: readonly string[] = []): string[] {
+  return [
+    `## ${section.title}`,
+    `\`${section.command}\``,
+    ...more,
+    ...section.notes,
+    ...disturbance(section),
+    ...section.tables.flatMap(described),
+  ];
 }
 
 function markdown({ machine, quick, sections }: Report, images: readonly string[]): string {
@@ -75,13 +113,7 @@ function markdown({ machine, quick, sections }: Report, images: readonly string[
     '## Beside others',
     ...images,
     ...peerNotes,
-    ...sections.flatMap((section) => [
-      `## ${section.title}`,
-      `\`${section.command}\``,
-      ...section.notes,
-      ...disturbance(section),
-      ...section.tables.flatMap(described),
-    ]),
+    ...sections.flatMap((section) => sectionText(section)),
     '',
   ].join('\n\n');
 }
