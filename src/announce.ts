@@ -3,6 +3,8 @@ import type { JwksEvent } from './auth/jwks.ts';
 import { faultText } from './config/config-error.ts';
 import type { ReloadResult } from './config/live-config.ts';
 import type { LoadedConfig } from './config/load.ts';
+import type { SourceStatus } from './discovery/kubernetes.ts';
+import type { NameStatus } from './discovery/static.ts';
 import type { Endpoint } from './endpoints/endpoint.ts';
 import type { Logger } from './observability/log.ts';
 import type { RedisChange } from './redis/connection.ts';
@@ -54,6 +56,19 @@ export function announceKeys(log: Logger, event: JwksEvent, issuer: string): voi
     default:
       event satisfies never;
   }
+}
+
+/** A host name of the list is resolved, or cannot be. */
+export function announceName(log: Logger, { name, problem, addresses }: NameStatus): void {
+  if (problem === undefined) log.info({ name, addresses }, `${name} resolves to ${addresses.join(', ')}`);
+  else log.warn({ name, problem }, `Cannot resolve "${name}": ${problem}`);
+}
+
+/** What the API server of Kubernetes says of a source of engines, or does not. */
+export function announceSource(log: Logger, { source, endpoints, problem, leftOut }: SourceStatus): void {
+  if (problem !== undefined) log.warn({ source, problem, endpoints }, problem);
+  else if (leftOut !== undefined) log.warn({ source, leftOut, endpoints }, `${source}: ${leftOut}`);
+  else log.info({ source, endpoints }, `Following ${source}: ${endpoints} endpoints`);
 }
 
 /** The Redis that replicas share came or went. */

@@ -60,6 +60,17 @@ export interface EndpointStore {
   engineHealth(endpoint: Endpoint): Health;
 }
 
+export interface EndpointStoreOptions {
+  /**
+   * How long a model is known of which the last endpoint left, e.g. because its pods are restarted: who asks for it learns
+   * that nobody is ready, and not that there is no such model. Default 0.
+   */
+  readonly modelMemoryMs?: number;
+}
+
+/** Far more than anybody serves. */
+const maxRememberedModels = 1000;
+
 /** The store's own view of an endpoint: the operator's model list may change while the record lives. */
 type EndpointRecord = Endpoint & {
   configuredModels: readonly string[];
@@ -74,14 +85,21 @@ const nothing: readonly Endpoint[] = [];
  * Creates an empty store. An endpoint is ready (listed in `readyByModel`) from its first answered probe on, and not
  * before: an address nobody has spoken to yet would only cost a client its first attempt.
  */
-export function createEndpointStore({ clock }: { readonly clock: Clock }): EndpointStore {
+export function createEndpointStore(
+  { clock }: { readonly clock: Clock },
+  { modelMemoryMs = 0 }: EndpointStoreOptions = {},
+): EndpointStore {
   const records = new Map<EndpointId, EndpointRecord>();
   /** Removed endpoints with exchanges still running: they keep their slot, and their record should they come back. */
   const departed = new Set<EndpointRecord>();
   const takenSlots = new Set<number>();
   const listeners = new Set<EndpointListener>();
   const metricsListeners = new Set<(endpoint: Endpoint) => void>();
-  let snapshot = buildSnapshot(0, []);
+  /** The models of endpoints that left, and until when they are remembered; the last one to leave is the last. */
+  const remembered = new Map<string, number>();
+  /** Below it all slots are taken. */
+  let firstFreeSlot = 0;
+  let snapshot = buildSnapshot(0, [], []);
 
   /** Undefined where the endpoint left, even if another one has its address now. */
   function find(endpoint: Endpoint): EndpointRecord | undefined {
@@ -90,7 +108,7 @@ export function createEndpointStore({ clock }: { readonly clock: Clock }): Endpo
   }
 
   function publish(change: Partial<EndpointChange>): void {
-    snapshot = buildSnapshot(snapshot.generation + 1, [...records.values()]);
+    snapshot = buildSnapshot(snapshot.generation + 1, [...records.values()], rememberedModels());
     notify(change);
   }
 
@@ -109,13 +127,14 @@ export function createEndpointStore({ clock }: { readonly clock: Clock }): Endpo
       departed.delete(returning);
       return returning;
     }
-    const slot = lowestFree(takenSlots);
-    takenSlots.add(slot);
-    return createRecord(target, slot);
+    while (takenSlots.has(firstFreeSlot)) firstFreeSlot++;
+    takenSlots.add(firstFreeSlot);
+    return createRecord(target, firstFreeSlot);
   }
 
   /** Forgets what was observed; the slot is free once no exchange can settle on it any more. */
   function retire(record: EndpointRecord): void {
+    remember(record);
     record.metrics = undefined;
     record.health = record.engineHealth = { kind: 'unknown' };
     record.checks = undefined;
@@ -124,9 +143,28 @@ export function createEndpointStore({ clock }: { readonly clock: Clock }): Endpo
     if (record.inFlight === 0) release(record);
   }
 
+  function remember(record: EndpointRecord): void {
+    if (modelMemoryMs === 0) return;
+    const untilMs = clock.nowMs() + modelMemoryMs;
+    for (const model of servedModels(record)) {
+      remembered.delete(model);
+      remembered.set(model, untilMs);
+    }
+  }
+
+  function rememberedModels(): readonly string[] {
+    const nowMs = clock.nowMs();
+    for (const [model, untilMs] of remembered) {
+      if (untilMs > nowMs && remembered.size <= maxRememberedModels) break;
+      remembered.delete(model);
+    }
+    return [...remembered.keys()];
+  }
+
   function release(record: EndpointRecord): void {
     departed.delete(record);
     takenSlots.delete(record.slot);
+    firstFreeSlot = Math.min(firstFreeSlot, record.slot);
   }
 
   function setTargets(given: readonly EndpointTarget[]): void {
@@ -235,12 +273,6 @@ function createRecord(target: EndpointTarget, slot: number): EndpointRecord {
   };
 }
 
-function lowestFree(taken: ReadonlySet<number>): number {
-  let slot = 0;
-  while (taken.has(slot)) slot++;
-  return slot;
-}
-
 function mergeById(targets: readonly EndpointTarget[]): Map<EndpointId, EndpointTarget> {
   const merged = new Map<EndpointId, EndpointTarget>();
   for (const target of targets) {
@@ -274,12 +306,19 @@ function sameModels(
   });
 }
 
-function buildSnapshot(generation: number, endpoints: readonly EndpointRecord[]): EndpointSnapshot {
+function servedModels({ configuredModels, listedModels }: Endpoint): ReadonlySet<string> {
+  return new Set([...configuredModels, ...(listedModels?.keys() ?? [])]);
+}
+
+function buildSnapshot(
+  generation: number,
+  endpoints: readonly EndpointRecord[],
+  rememberedModels: readonly string[],
+): EndpointSnapshot {
   const readyByModel = new Map<string, Endpoint[]>();
   const models = new Set<string>();
   for (const endpoint of endpoints) {
-    const served = new Set([...endpoint.configuredModels, ...(endpoint.listedModels?.keys() ?? [])]);
-    for (const model of served) {
+    for (const model of servedModels(endpoint)) {
       models.add(model);
       if (endpoint.health.kind !== 'healthy' || !mayServe(endpoint.checks, model)) continue;
       const ready = readyByModel.get(model);
@@ -287,5 +326,6 @@ function buildSnapshot(generation: number, endpoints: readonly EndpointRecord[])
       else ready.push(endpoint);
     }
   }
+  for (const model of rememberedModels) models.add(model);
   return { generation, endpoints, readyByModel, models };
 }

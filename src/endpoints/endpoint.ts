@@ -94,6 +94,6 @@ export interface EndpointSnapshot {
   readonly endpoints: readonly Endpoint[];
   /** Endpoints whose engine answered and is not unhealthy since, by every model or adapter name they serve. */
   readonly readyByModel: ReadonlyMap<string, readonly Endpoint[]>;
-  /** Every model name that some endpoint serves, healthy or not. */
+  /** Every model name that some endpoint serves, healthy or not, or served a short while ago. */
   readonly models: ReadonlySet<string>;
 }

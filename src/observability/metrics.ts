@@ -6,6 +6,7 @@ import type { Clock } from '../lib/clock.ts';
 import { boundedLabel } from './bounded-label.ts';
 import { registerEndpointMetrics } from './endpoint-metrics.ts';
 import { registerFairnessMetrics, type FairnessMetrics } from './fairness-metrics.ts';
+import { registerKubernetesMetrics, type SourceFigures } from './kubernetes-metrics.ts';
 import { registerProcessMetrics } from './process-metrics.ts';
 
 const prefix = 'sluice_';
@@ -152,6 +153,8 @@ export interface Metrics extends FairnessMetrics {
   append(more: () => Promise<string>): void;
   /** Reads the plugins' memory from now on, by plugin; a later call replaces an earlier one. */
   watchPluginMemory(read: () => Readonly<Record<string, MemoryFigures>>): void;
+  /** Reads what is followed in Kubernetes from now on. */
+  watchKubernetes(read: () => readonly SourceFigures[]): void;
   /** Ends the measuring of the event loop. */
   stop(): void;
 }
@@ -173,6 +176,7 @@ export function createMetrics({ store, clock, version, maxModelLabels = 100 }: M
   const watchPluginMemory = registerPluginMemory(registry);
   // With a bound of its own: queues are by the name that engines know, which may be nobody's model here.
   const fairness = registerFairnessMetrics({ registry, prefix, modelLabel: boundedLabel(maxModelLabels) });
+  const watchKubernetes = registerKubernetesMetrics(registry, prefix);
   const stop = registerProcessMetrics(registry, prefix);
   const modelLabel = boundedLabel(maxModelLabels);
   const models = new Map<string, ModelMetrics>();
@@ -245,6 +249,7 @@ export function createMetrics({ store, clock, version, maxModelLabels = 100 }: M
     streamClosed: () => table.streamsActive.dec(),
     append: (more) => void appended.push(more),
     watchPluginMemory,
+    watchKubernetes,
     stop,
   };
 }

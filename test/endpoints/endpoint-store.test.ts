@@ -79,6 +79,20 @@ describe('createEndpointStore()', () => {
     expect(store.snapshot.readyByModel).toEqual(new Map([['m', [endpoint(2)]]]));
   });
 
+  it('knows a model for a while after its last endpoint left, where it is asked to', () => {
+    const forgetful = store;
+    store = createEndpointStore({ clock }, { modelMemoryMs: 1000 });
+    for (const each of [forgetful, store]) {
+      each.setTargets([target(1)]);
+      each.setTargets([]);
+    }
+    expect([forgetful.snapshot.models, store.snapshot.models]).toEqual([new Set(), new Set(['m'])]);
+    expect(store.snapshot.readyByModel.size).toBe(0);
+    clock.advance(1000);
+    store.setTargets([target(2, { configuredModels: ['n'] })]);
+    expect(store.snapshot.models).toEqual(new Set(['n']));
+  });
+
   it('builds URLs with the scheme and brackets that the target needs', () => {
     const address = 'fd00::1';
     store.setTargets([target(1, { tls: true }), target(2, { address, id: endpointId(address, 8000) })]);
