@@ -1,5 +1,6 @@
 /** The composition root: every concrete part, in the order in which it starts. Nothing else knows them all. */
 import { randomBytes } from 'node:crypto';
+import { hostname } from 'node:os';
 import { isDeepStrictEqual } from 'node:util';
 import { createAccounting } from './accounting.ts';
 import {
@@ -7,7 +8,9 @@ import {
   announceInferenceCheck,
   announceKeys,
   announceMembership,
+  announceName,
   announceReload,
+  announceSource,
   announceStore,
 } from './announce.ts';
 import { createDebugRoutes } from './admin/debug.ts';
@@ -24,24 +27,20 @@ import { createLiveConfig, type ConfigStatus } from './config/live-config.ts';
 import type { LoadedConfig } from './config/load.ts';
 import type { Config } from './config/schema.ts';
 import { watchSource } from './config/watch-source.ts';
-import { createStaticDiscovery, resolveBySystem } from './discovery/static.ts';
+import { createDiscover } from './discover.ts';
+import type { SourceStatus } from './discovery/kubernetes.ts';
 import { createInferenceChecks } from './endpoints/inference-check.ts';
 import { sendInference } from './endpoints/send-inference.ts';
 import { createEndpointStore } from './endpoints/endpoint-store.ts';
 import { createScraper } from './endpoints/scraper.ts';
 import { createEndpointDiscovery } from './envoy/eds.ts';
 import { createAccessLog } from './extproc/access-log.ts';
+import { createGrpcCertificate, type CertificateSource } from './extproc/grpc-certificate.ts';
 import { startExtProcServer, type ExtProcServer } from './extproc/server.ts';
 import { systemClock as clock } from './lib/clock.ts';
 import { countExchange, createExchangeLog } from './observability/exchange-report.ts';
 import { createLogger, type Logger } from './observability/log.ts';
-import {
-  configuredBackends,
-  engineTrust,
-  inferenceCheckOptions,
-  requestSettings,
-  scraperOptions,
-} from './part-options.ts';
+import { engineTrust, inferenceCheckOptions, requestSettings, scraperOptions } from './part-options.ts';
 import { createIdLabel, createSubjectLabel } from './observability/subject-label.ts';
 import { createTraffic } from './observability/traffic.ts';
 import { createMetrics } from './observability/metrics.ts';
@@ -59,8 +58,12 @@ export interface AppOptions {
   readonly reload?: (() => LoadedConfig) | undefined;
   /** The file or folder whose changes cause that. */
   readonly source?: string | undefined;
+  /** Another source of changes; the result ends it. */
+  readonly watch?: ((onChange: () => void) => () => void) | undefined;
   /** Where Envoy reaches us: `host:port` or `unix:/path`. */
   readonly grpcListen: string;
+  /** Whose certificate Envoy is served over TLS with. Absent: in plain text. */
+  readonly grpcTls?: CertificateSource | undefined;
   /** Default: created from the configuration. */
   readonly log?: Logger;
   /** Whether `/health` shows the file's content, as vllm-router does with its dynamic configuration. */
@@ -93,10 +96,23 @@ export async function startServe(options: AppOptions): Promise<App> {
   const random = Math.random;
   const version = await packageVersion();
   const log = options.log ?? createLogger(config.log);
-  const backends = configuredBackends(config);
   const trust = await engineTrust(config);
+  const grpcCertificate =
+    options.grpcTls === undefined
+      ? undefined
+      : await createGrpcCertificate(
+          {
+            clock,
+            log,
+            watch: (file, onChange) => watchSource(file, { clock, onChange }),
+            hostName: hostname(),
+          },
+          options.grpcTls,
+        );
 
-  const store = createEndpointStore({ clock });
+  // Pods come and go; a list is edited by somebody who means it.
+  const modelMemoryMs = config.discovery.type === 'kubernetes' ? podModelMemoryMs : 0;
+  const store = createEndpointStore({ clock }, { modelMemoryMs });
   const metrics = createMetrics({ store, clock, version });
   const scraper = createScraper(
     {
@@ -131,19 +147,19 @@ export async function startServe(options: AppOptions): Promise<App> {
       updateServing();
     },
   });
-  const discovery = createStaticDiscovery({
-    backends,
-    resolve: resolveBySystem,
-    clock,
-    random,
-    onTargets: (targets) => store.setTargets(targets),
-    onNameChange: ({ name, problem, addresses }) =>
-      problem === undefined
-        ? log.info({ name, addresses }, `${name} resolves to ${addresses.join(', ')}`)
-        : log.warn({ name, problem }, `Cannot resolve "${name}": ${problem}`),
-    dnsIntervalMs: config.discovery.dnsIntervalMs,
-  });
+  const discovery = await createDiscover(
+    {
+      clock,
+      random,
+      userAgent: `sluice/${version}`,
+      onTargets: (targets) => store.setTargets(targets),
+      onNameChange: (status) => announceName(log, status),
+      onSourceChange: (status) => announceSource(log, status),
+    },
+    config,
+  );
 
+  metrics.watchKubernetes(() => discovery.sources());
   const traffic = createTraffic({ clock, log, snapshot: () => store.snapshot }, config.stats);
   metrics.append(() => traffic.page());
   const decisionLog = createDecisionLog();
@@ -235,7 +251,7 @@ export async function startServe(options: AppOptions): Promise<App> {
     load: options.reload ?? (() => loaded),
     async prepare(next) {
       const nextTrust = await engineTrust(next);
-      const nextBackends = configuredBackends(next);
+      const nextChecks = inferenceCheckOptions(next, nextTrust);
       const nextAuthenticator = isSameAuth(next, live.current.config)
         ? authenticator
         : await startedAuthenticator(authDeps(), next);
@@ -254,9 +270,9 @@ export async function startServe(options: AppOptions): Promise<App> {
         watchAliases(settings.models, store.snapshot);
         scraper.update(scraperOptions(next, nextTrust));
         // Before discovery: what is new is held back at once.
-        inferenceChecks.update(inferenceCheckOptions(next, nextTrust));
+        inferenceChecks.update(nextChecks);
         traffic.update(next.stats);
-        discovery.update({ backends: nextBackends, dnsIntervalMs: next.discovery.dnsIntervalMs });
+        discovery.update(next);
         log.level = next.log.level;
       };
     },
@@ -286,6 +302,7 @@ export async function startServe(options: AppOptions): Promise<App> {
           endpoints: store.snapshot.endpoints.length,
           auth: authenticator.status(),
           limits: accounting.store(),
+          kubernetes: kubernetesSummary(discovery.sources()),
           config: describeConfigStatus(live.status()),
           ...reflected(),
         }),
@@ -328,7 +345,11 @@ export async function startServe(options: AppOptions): Promise<App> {
         services: [endpointDiscovery],
         onStreams: (change) => (change === 1 ? metrics.streamOpened() : metrics.streamClosed()),
       },
-      { listen: options.grpcListen, maxMessageBytes: config.limits.maxBodyBytes + messageOverheadBytes },
+      {
+        listen: options.grpcListen,
+        maxMessageBytes: config.limits.maxBodyBytes + messageOverheadBytes,
+        certificate: grpcCertificate?.current,
+      },
     );
   } catch (error) {
     await admin.stop();
@@ -343,10 +364,11 @@ export async function startServe(options: AppOptions): Promise<App> {
   accounting.start();
   // Nobody waits for keys: until they are there, Sluice is not ready and says 503.
   void authenticator.start();
+  const reloadLater = (): void => void live.reload();
   const watch =
-    options.source === undefined
-      ? undefined
-      : watchSource(options.source, { clock, onChange: () => void live.reload() });
+    options.source === undefined ? undefined : watchSource(options.source, { clock, onChange: reloadLater });
+  const stopWatch = options.watch?.(reloadLater);
+  grpcCertificate?.start((certificate) => server.setCertificate(certificate));
   log.info(
     { grpc: options.grpcListen, admin: adminUrl },
     `Serving Envoy at ${options.grpcListen}, admin pages at ${adminUrl}`,
@@ -381,10 +403,12 @@ export async function startServe(options: AppOptions): Promise<App> {
     },
     async stop() {
       watch?.stop();
+      stopWatch?.();
+      grpcCertificate?.stop();
       live.stop();
       traffic.stop();
       authenticator.stop();
-      discovery.stop();
+      await discovery.stop();
       inferenceChecks.stop();
       scraper.stop();
       stopServing();
@@ -393,11 +417,28 @@ export async function startServe(options: AppOptions): Promise<App> {
       endpointDiscovery.close();
       accessLog.stop();
       await accounting.stop();
+      // Whoever waited has been told so; the answers are on their way.
+      await new Promise((resolve) => setImmediate(resolve));
       await server.stop();
       await admin.stop();
       metrics.stop();
     },
   };
+}
+
+/** How long a model is known of which all pods went away. */
+const podModelMemoryMs = 600_000;
+
+/** Undefined where nothing is followed. A problem here is no reason not to be ready: the last known endpoints are there. */
+function kubernetesSummary(sources: readonly SourceStatus[]): object | undefined {
+  if (sources.length === 0) return undefined;
+  return sources.map(({ source, endpoints, listed, problem, leftOut }) => ({
+    source,
+    endpoints,
+    listed,
+    problem,
+    leftOut,
+  }));
 }
 
 /** Room for the fields around a body in a message, and for the head. */

@@ -16,6 +16,8 @@ import {
 interface EnvoyConfigFlags {
   readonly listen: SocketAddress;
   readonly extProc: SocketAddress;
+  readonly extProcTlsCa?: string;
+  readonly extProcTlsInsecure?: boolean;
   readonly envoyVersion: EnvoyVersion;
   readonly adminPort: number;
   readonly format: 'yaml' | 'json';
@@ -34,6 +36,7 @@ interface EnvoyConfigFlags {
   readonly engineTlsInsecure: boolean;
   readonly trustedHops: number;
   readonly clientAddress: boolean;
+  readonly tlsSds?: string;
 }
 
 /** The command; writes the configuration to standard output. */
@@ -46,6 +49,13 @@ export function envoyConfigCommand(): Command {
       'where Sluice serves gRPC: host:port or unix:/path',
       address,
       '127.0.0.1:9002',
+    ),
+    new Option(
+      '--ext-proc-tls-ca <file>',
+      'dial Sluice over TLS; authorities of its certificate, in PEM, or the certificate itself',
+    ),
+    new Option('--ext-proc-tls-insecure', 'dial Sluice over TLS without checking its certificate').conflicts(
+      'extProcTlsCa',
     ),
     option(
       '--envoy-version <x.y.z>',
@@ -95,12 +105,23 @@ export function envoyConfigCommand(): Command {
     new Option('--engine-tls-insecure', "do not check https:// engines' certificates").default(false),
     option('--trusted-hops <count>', 'proxies in front of Envoy that write X-Forwarded-For', count(100), '0'),
     new Option('--client-address', 'tell Sluice the address of each client').default(false),
+    new Option(
+      '--tls-sds <file>',
+      "speak TLS with clients; a file of Envoy's secret discovery names the certificate, as resource `server`",
+    ),
   ];
   const command = new Command('envoy-config').description(
     'Print a bootstrap for an Envoy that you run yourself, in front of `sluice serve`',
   );
   for (const each of options) command.addOption(each);
-  return command.action((flags: EnvoyConfigFlags) => void process.stdout.write(render(flags)));
+  return command.action((flags: EnvoyConfigFlags) => {
+    if (flags.extProc.kind === 'unix' && extProcTls(flags).kind !== 'plain') {
+      command.error(
+        `error: Cannot dial "unix:${flags.extProc.path}" over TLS: a Unix socket needs none; leave out the options of TLS`,
+      );
+    }
+    process.stdout.write(render(flags));
+  });
 }
 
 /** An option whose default is written as a user would write it. */
@@ -117,6 +138,7 @@ function render(flags: EnvoyConfigFlags): string {
   const bootstrap = envoyBootstrap({
     listen: flags.listen,
     extProc: flags.extProc,
+    extProcTls: extProcTls(flags),
     engineTls: engineTls({ caFile: flags.engineCa, insecureSkipVerify: flags.engineTlsInsecure }),
     version: flags.envoyVersion,
     admin: { kind: 'tcp', host: '127.0.0.1', port: flags.adminPort },
@@ -133,10 +155,19 @@ function render(flags: EnvoyConfigFlags): string {
     healthIntervalMs: flags.healthInterval,
     trustedHops: flags.trustedHops,
     clientAddress: flags.clientAddress,
+    tlsSds: flags.tlsSds,
   });
   if (flags.format === 'json') return `${JSON.stringify(bootstrap, null, 2)}\n`;
   const header = `# Envoy ${formatEnvoyVersion(flags.envoyVersion)} in front of Sluice, printed by \`sluice envoy-config\`.\n`;
   return header + stringify(bootstrap, { aliasDuplicateObjects: false, lineWidth: 0 });
+}
+
+function extProcTls({
+  extProcTlsCa: caFile,
+  extProcTlsInsecure,
+}: EnvoyConfigFlags): NonNullable<BootstrapOptions['extProcTls']> {
+  if (caFile !== undefined) return { kind: 'verify', caFile };
+  return { kind: extProcTlsInsecure === true ? 'insecure' : 'plain' };
 }
 
 function address(text: string): SocketAddress {

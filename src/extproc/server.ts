@@ -14,11 +14,13 @@ import { HealthImplementation } from 'grpc-health-check';
 import { chmod, lstat, rm } from 'node:fs/promises';
 import type { Http2Server } from 'node:http2';
 import { connect, type Socket } from 'node:net';
+import { Server as TlsServer } from 'node:tls';
 import type { EnvoyAccessLog } from './access-log.ts';
 import { decodeFrame } from './codec.ts';
 import { ExtProcExchange } from './exchange.ts';
 import { http2Servers, tuneAfterBind, tuneBeforeBind } from './http2-tuning.ts';
 import { takeStreams, type ProcessStream, type StreamHandler } from './process-stream.ts';
+import type { ServerCertificate } from './server-certificate.ts';
 
 /** The gRPC health service names: all of us, alive, ready for exchanges, and Envoy's name for it. */
 const healthServices = ['', 'liveness', 'readiness', 'envoy.service.ext_proc.v3.ExternalProcessor'] as const;
@@ -45,6 +47,8 @@ export interface ExtProcServerOptions {
   readonly listen: string;
   /** Largest message accepted: the body limit, with room for the rest. */
   readonly maxMessageBytes: number;
+  /** Everything on the port is spoken over TLS, with this certificate. Absent: in plain text. */
+  readonly certificate?: ServerCertificate | undefined;
 }
 
 export interface ExtProcServer {
@@ -54,6 +58,8 @@ export interface ExtProcServer {
   readonly active: number;
   /** Health for exchanges; liveness stays SERVING until the end. */
   setServing(serving: boolean): void;
+  /** What new connections get, in place of the certificate at start; those that there are go on. In plain text nothing. */
+  setCertificate(certificate: ServerCertificate): void;
   /** Waits until every exchange ended; false when some were left after `deadlineMs`. New ones are still served. */
   drain(deadlineMs: number): Promise<boolean>;
   /** Cuts what is left and closes the port. */
@@ -127,7 +133,7 @@ export async function startExtProcServer(
   const socketPath = options.listen.startsWith('unix:') ? options.listen.slice('unix:'.length) : undefined;
   if (socketPath !== undefined) await removeStaleSocket(socketPath);
   const connections = new Set<Socket>();
-  const port = await bind(server, options.listen, (http2Server) => {
+  const port = await bind(server, options, (http2Server) => {
     http2Server.on('connection', (socket: Socket) => {
       connections.add(socket);
       socket.once('close', () => connections.delete(socket));
@@ -144,6 +150,10 @@ export async function startExtProcServer(
     setServing(serving) {
       for (const name of healthServices)
         if (name !== 'liveness') health.setStatus(name, serving ? 'SERVING' : 'NOT_SERVING');
+    },
+    setCertificate({ cert, key }) {
+      for (const http2Server of http2Servers(server))
+        if (http2Server instanceof TlsServer) http2Server.setSecureContext({ cert, key });
     },
     async drain(deadlineMs) {
       await settledWithin(running, deadlineMs);
@@ -202,9 +212,13 @@ function isAnswered(path: string): Promise<boolean> {
   });
 }
 
-function bind(server: Server, listen: string, onServer: (http2Server: Http2Server) => void): Promise<number> {
+function bind(
+  server: Server,
+  { listen, certificate }: ExtProcServerOptions,
+  onServer: (http2Server: Http2Server) => void,
+): Promise<number> {
   return new Promise((resolve, reject) => {
-    server.bindAsync(listen, ServerCredentials.createInsecure(), (error, port) => {
+    server.bindAsync(listen, serverCredentials(certificate), (error, port) => {
       if (error !== null) {
         reject(new Error(`Cannot listen for Envoy on "${listen}": ${error.message}`, { cause: error }));
         return;
@@ -216,6 +230,14 @@ function bind(server: Server, listen: string, onServer: (http2Server: Http2Serve
       resolve(port);
     });
   });
+}
+
+function serverCredentials(certificate: ServerCertificate | undefined): ServerCredentials {
+  if (certificate === undefined) return ServerCredentials.createInsecure();
+  const { cert, key } = certificate;
+  return ServerCredentials.createSsl(null, [
+    { cert_chain: Buffer.from(cert), private_key: Buffer.from(key) },
+  ]);
 }
 
 async function settledWithin(running: ReadonlySet<Promise<void>>, deadlineMs: number): Promise<void> {

@@ -35,6 +35,15 @@ async function run(...args: string[]): Promise<string> {
   }
 }
 
+/** How the printed configuration has Envoy dial Sluice: the fields of its TLS socket, undefined where it has none. */
+async function socketOf(...args: string[]): Promise<unknown> {
+  printed = '';
+  const { static_resources } = JSON.parse(await run('--format', 'json', ...args)) as {
+    static_resources: { clusters: { name: string; transport_socket?: { typed_config: unknown } }[] };
+  };
+  return static_resources.clusters.find(({ name }) => name === 'ext_proc')?.transport_socket?.typed_config;
+}
+
 describe('envoyConfigCommand()', () => {
   it.each(testedEnvoyVersions)(
     'prints YAML that Envoy %s accepts as a file',
@@ -58,6 +67,37 @@ describe('envoyConfigCommand()', () => {
     },
     downloadTimeoutMs,
   );
+
+  it('has Envoy dial Sluice over TLS, and check that it is who it should be', async () => {
+    const ca = ['--ext-proc-tls-ca', '/tls/ca.crt'];
+    expect(await socketOf('--ext-proc', 'sluice.llm.svc:9002', ...ca)).toMatchObject({
+      sni: 'sluice.llm.svc',
+      common_tls_context: {
+        alpn_protocols: ['h2'],
+        validation_context: {
+          trusted_ca: { filename: '/tls/ca.crt' },
+          match_typed_subject_alt_names: [{ san_type: 'DNS', matcher: { exact: 'sluice.llm.svc' } }],
+        },
+      },
+    });
+    const byAddress = await socketOf('--ext-proc', '10.0.0.7:9002', ...ca);
+    expect(byAddress).not.toHaveProperty('sni');
+    expect(byAddress).toHaveProperty('common_tls_context.validation_context.match_typed_subject_alt_names', [
+      { san_type: 'IP_ADDRESS', matcher: { exact: '10.0.0.7' } },
+    ]);
+  });
+
+  it('has Envoy believe any certificate of Sluice where it is told to', async () => {
+    expect(await socketOf('--ext-proc', 'sluice.llm.svc:9002', '--ext-proc-tls-insecure')).toEqual({
+      '@type': expect.stringMatching(/UpstreamTlsContext$/),
+      sni: 'sluice.llm.svc',
+      common_tls_context: { alpn_protocols: ['h2'] },
+    });
+  });
+
+  it('has Envoy dial Sluice in plain text otherwise', async () => {
+    expect(await socketOf()).toBeUndefined();
+  });
 
   it('says the same in JSON', async () => {
     const yaml: unknown = parse(await run('--listen', '127.0.0.1:8080'));
@@ -106,6 +146,14 @@ describe('envoyConfigCommand()', () => {
     [['--max-body', 'big'], '"big" is not a size'],
     [['--retries', '-1'], 'Expected a whole number from 0 to 10.'],
     [['--idle-timeout', 'long'], '"long" is not a duration'],
+    [
+      ['--ext-proc-tls-ca', '/ca', '--ext-proc', 'unix:/run/grpc.sock'],
+      'Cannot dial "unix:/run/grpc.sock" over TLS: a Unix socket needs none',
+    ],
+    [
+      ['--ext-proc-tls-ca', '/ca', '--ext-proc-tls-insecure'],
+      "option '--ext-proc-tls-insecure' cannot be used with option '--ext-proc-tls-ca <file>'",
+    ],
   ])('refuses %j', async (args, message) => {
     expect(await run(...args)).toContain(message);
   });

@@ -7,7 +7,10 @@ import { rootCertificates } from 'node:tls';
 import { promisify } from 'node:util';
 import { envoyBootstrap, type BootstrapOptions } from '../../src/envoy/bootstrap.ts';
 import { parseEnvoyVersion } from '../../src/envoy/version.ts';
+import { makeCertificate } from '../support/certificates.ts';
 import { downloadTimeoutMs, envoyBinary, testedEnvoyVersions } from '../support/envoy.ts';
+
+const { certFile } = makeCertificate('DNS:sluice.default.svc');
 
 const required: BootstrapOptions = {
   listen: { kind: 'tcp', host: '0.0.0.0', port: 8001 },
@@ -19,6 +22,15 @@ const choices: readonly (readonly [string, Partial<BootstrapOptions>])[] = [
   ['the defaults', {}],
   ['Sluice behind a Unix socket', { extProc: { kind: 'unix', path: '/run/sluice/grpc.sock' } }],
   ['Sluice behind a name', { extProc: { kind: 'tcp', host: 'sluice.default.svc', port: 9002 } }],
+  [
+    'Sluice behind a name, over TLS',
+    {
+      extProc: { kind: 'tcp', host: 'sluice.default.svc', port: 9002 },
+      extProcTls: { kind: 'verify', caFile: certFile },
+    },
+  ],
+  ['Sluice behind an address, over TLS', { extProcTls: { kind: 'verify', caFile: certFile } }],
+  ['Sluice over TLS, unchecked', { extProcTls: { kind: 'insecure' } }],
   ['admin on a Unix socket', { admin: { kind: 'unix', path: '/run/sluice/admin.sock' } }],
   ['IPv6', { listen: { kind: 'tcp', host: '::', port: 8001 } }],
   ['JSON lines', { accessLog: 'json' }],

@@ -1,6 +1,7 @@
 /** The listener clients connect to: what is believed of a request, who is asked, and how it is routed. */
 import { envoyAddress } from '../address.ts';
 import { accessLogs } from './access-logs.ts';
+import { downstreamTls } from './downstream-tls.ts';
 import { extProcFilter } from './ext-proc-filter.ts';
 import { localReplies } from './local-replies.ts';
 import { endpointsCluster } from './names.ts';
@@ -14,7 +15,12 @@ export function listener(settings: BootstrapSettings): object {
     name: 'sluice',
     address: envoyAddress(settings.listen),
     per_connection_buffer_limit_bytes: connectionBufferBytes(settings),
-    filter_chains: [{ filters: [connectionManager(settings)] }],
+    filter_chains: [
+      {
+        filters: [connectionManager(settings)],
+        ...(settings.tlsSds !== undefined && { transport_socket: downstreamTls(settings.tlsSds) }),
+      },
+    ],
   };
 }
 

@@ -10,11 +10,21 @@ export type EngineTls =
   /** Any certificate is believed: for engines with self-signed ones, on a network that is trusted. */
   | { readonly kind: 'insecure' };
 
+/** How Envoy speaks to Sluice. */
+export type SchedulerTls =
+  | { readonly kind: 'plain' }
+  /** The certificate must be one of these authorities', or in the file itself, and name the host that Envoy dials. */
+  | { readonly kind: 'verify'; readonly caFile: string }
+  /** Any certificate is believed, as gateways do that dial endpoint pickers. */
+  | { readonly kind: 'insecure' };
+
 export interface BootstrapOptions {
   /** Where clients connect. */
   readonly listen: SocketAddress;
   /** Where Sluice serves ext_proc, endpoint discovery and the access log. */
   readonly extProc: SocketAddress;
+  /** Default plain: over TLS only where others can listen in. */
+  readonly extProcTls?: SchedulerTls;
   /** For the engines behind `https://`; `engineTls()` finds the system's authorities. */
   readonly engineTls: EngineTls;
   /** The version that will run this; decides which features are used. Default: the managed one. */
@@ -50,6 +60,11 @@ export interface BootstrapOptions {
   readonly trustedHops?: number;
   /** Whether Sluice is told each client's address, to tell callers apart by it. Default false: each exchange pays. */
   readonly clientAddress?: boolean;
+  /**
+   * File of Envoy's secret discovery that names the certificate shown to clients, as resource `server`; Envoy then speaks
+   * TLS with them. Default: none, and no TLS.
+   */
+  readonly tlsSds?: string | undefined;
   /** Client connections at one time. Default 50000. */
   readonly maxConnections?: number;
   /** Above 97 % of this Envoy refuses requests instead of being killed. Default 2 GiB. */
@@ -63,6 +78,7 @@ export type BootstrapSettings = Required<BootstrapOptions>;
 export function bootstrapSettings(options: BootstrapOptions): BootstrapSettings {
   return {
     version: managedEnvoyVersion,
+    extProcTls: { kind: 'plain' },
     admin: { kind: 'tcp', host: '127.0.0.1', port: 9901 },
     maxBodyBytes: 16 * 1024 * 1024,
     accessLog: 'text',
@@ -77,6 +93,7 @@ export function bootstrapSettings(options: BootstrapOptions): BootstrapSettings 
     healthPath: '/health',
     trustedHops: 0,
     clientAddress: false,
+    tlsSds: undefined,
     maxConnections: 50_000,
     maxHeapBytes: 2 * 1024 * 1024 * 1024,
     ...options,

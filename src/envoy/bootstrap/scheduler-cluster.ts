@@ -1,17 +1,21 @@
 /** The cluster of Sluice itself: ext_proc, endpoint discovery and access log share its HTTP/2 connections. */
+import { isIP } from 'node:net';
 import { envoyAddress, isNumeric } from '../address.ts';
 import { schedulerCluster } from './names.ts';
 import type { BootstrapSettings } from './options.ts';
-import { duration, typed } from './typed.ts';
+import { duration, extension, typed } from './typed.ts';
 
 /** The cluster Envoy reaches Sluice by. */
-export function schedulerClusterConfig({ extProc, maxBodyBytes }: BootstrapSettings): object {
+export function schedulerClusterConfig(settings: BootstrapSettings): object {
+  const { extProc, extProcTls, maxBodyBytes } = settings;
   return {
     name: schedulerCluster,
     // A name may stand for several replicas; all of them are used.
     type: isNumeric(extProc) ? 'STATIC' : 'STRICT_DNS',
-    connect_timeout: duration(250),
+    // With TLS the handshake counts.
+    connect_timeout: duration(extProcTls.kind === 'plain' ? 250 : 1_000),
     lb_policy: 'LEAST_REQUEST',
+    ...(extProcTls.kind !== 'plain' && { transport_socket: tlsSocket(settings) }),
     // One message holds a whole request body.
     per_connection_buffer_limit_bytes: 2 * maxBodyBytes,
     typed_extension_protocol_options: {
@@ -54,6 +58,31 @@ export function schedulerClusterConfig({ extProc, maxBodyBytes }: BootstrapSetti
       endpoints: [{ lb_endpoints: [{ endpoint: { address: clusterAddress(extProc) } }] }],
     },
   };
+}
+
+/** The name that is dialled is the one that is asked for, and the one that a checked certificate must have. */
+function tlsSocket({ extProc, extProcTls }: BootstrapSettings): object {
+  const host = extProc.kind === 'tcp' ? extProc.host : undefined;
+  const isName = host !== undefined && isIP(host) === 0;
+  return extension(
+    'envoy.transport_sockets.tls',
+    'envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext',
+    {
+      ...(isName && { sni: host }),
+      common_tls_context: {
+        alpn_protocols: ['h2'],
+        // Without a validation context Envoy believes every certificate.
+        ...(extProcTls.kind === 'verify' && {
+          validation_context: {
+            trusted_ca: { filename: extProcTls.caFile },
+            match_typed_subject_alt_names: [
+              { san_type: isName ? 'DNS' : 'IP_ADDRESS', matcher: { exact: host } },
+            ],
+          },
+        }),
+      },
+    },
+  );
 }
 
 function clusterAddress(extProc: BootstrapSettings['extProc']): object {
