@@ -1,18 +1,28 @@
 /** The options that `serve` and `router` share, and what they make of the configuration: flags beat the file. */
 import type { Command } from 'commander';
 import { InvalidArgumentError, Option } from 'commander';
-import { loadConfig, type Environment, type LoadedConfig } from '../config/load.ts';
+import {
+  loadConfig,
+  parseConfigMap,
+  type Environment,
+  type LoadedConfig,
+  type LoadOptions,
+} from '../config/load.ts';
 import type { Written } from '../config/written.ts';
-import { parseBackends, type StaticBackend } from '../discovery/static.ts';
-import { logLevels, type LogFormat, type LogLevel } from '../observability/log.ts';
+import { createLogger, logLevels, type Logger, type LogFormat, type LogLevel } from '../observability/log.ts';
+import { findConfigMap, readConfigMap } from './config-map.ts';
+import {
+  addDiscoveryOptions,
+  discoveryBelowFile,
+  discoveryFromFlags,
+  type DiscoveryFlags,
+} from './discovery-flags.ts';
 
 /** As commander parses them. */
-export interface AppFlags {
+export interface AppFlags extends DiscoveryFlags {
   readonly config?: string;
+  readonly configMap?: string;
   readonly lenient?: boolean;
-  readonly serviceDiscovery: 'static';
-  readonly staticBackends?: string;
-  readonly staticModels?: string;
   readonly adminHost?: string;
   readonly adminPort?: number;
   readonly logLevel?: LogLevel;
@@ -21,22 +31,19 @@ export interface AppFlags {
 
 /** Adds the shared options to a command. */
 export function addAppOptions(command: Command): Command {
-  return command
+  command
     .option(
       '--config <path>',
       'configuration: a YAML file, a ConfigMap manifest, or a mounted ConfigMap folder',
     )
-    .option('--lenient', 'only warn of what Kthena would silently ignore in the configuration')
     .addOption(
-      new Option('--service-discovery <kind>', 'where endpoints come from')
-        .choices(['static'])
-        .default('static'),
+      new Option(
+        '--config-map <name>',
+        'configuration: a ConfigMap that the Kubernetes API has, as namespace/name',
+      ).conflicts('config'),
     )
-    .option('--static-backends <urls>', 'engines, e.g. http://10.0.0.1:8000,http://10.0.0.2:8000')
-    .option(
-      '--static-models <names>',
-      'the model of each engine, in the same order; without it engines are asked',
-    )
+    .option('--lenient', 'only warn of what Kthena would silently ignore in the configuration');
+  return addDiscoveryOptions(command)
     .option('--admin-host <address>', 'address of the admin pages (default: 127.0.0.1)')
     .option('--admin-port <port>', 'port of the admin pages, 0 for any (default: 9090)', parsePort)
     .addOption(new Option('--log-level <level>', 'least severe level that is logged').choices(logLevels))
@@ -52,43 +59,57 @@ export function addAppOptions(command: Command): Command {
 /** What `serve` and `router` start with, and how it is read again. */
 export interface ReadOptions {
   readonly loaded: LoadedConfig;
-  /** The file or folder to watch; undefined where everything comes from flags and the environment. */
-  readonly source: string | undefined;
+  /** The file or folder to watch; undefined where there is none. */
+  readonly source?: string | undefined;
+  /** Watches where else the configuration comes from; the result ends it. */
+  readonly watch?: (onChange: () => void) => () => void;
   readonly reload: () => LoadedConfig;
+  /** Absent: to be created from the configuration. */
+  readonly log?: Logger;
 }
 
 /**
- * Reads the configuration: flags beat the file, the file beats the environment.
+ * Reads the configuration: flags beat the file, the file beats the environment. A ConfigMap is waited for.
  *
- * @throws ConfigError, or an Error that names the flag.
+ * @throws ConfigError; an Error that names the flag, or what cannot be found; what aborts the signal.
  */
-export function readAppOptions(flags: AppFlags, env: Environment = process.env): ReadOptions {
-  const options = { env, flags: writtenFlags(flags), lenient: flags.lenient ?? false };
-  const load = (refuseEmpty: boolean): LoadedConfig => loadConfig(flags.config, { ...options, refuseEmpty });
-  return { loaded: load(false), source: flags.config, reload: () => load(true) };
+export async function readAppOptions(
+  flags: AppFlags,
+  env: Environment,
+  signal: AbortSignal,
+): Promise<ReadOptions> {
+  const options: LoadOptions = {
+    env,
+    base: (file) => discoveryBelowFile(flags, file),
+    flags: writtenFlags(flags),
+    lenient: flags.lenient ?? false,
+  };
+  if (flags.configMap === undefined) {
+    const load = (refuseEmpty: boolean): LoadedConfig =>
+      loadConfig(flags.config, { ...options, refuseEmpty });
+    return { loaded: load(false), source: flags.config, reload: () => load(true) };
+  }
+  const source = await findConfigMap(flags.configMap, env);
+  const { logLevel: level = 'info', logFormat: format = 'auto' } = flags;
+  return readConfigMap(
+    source,
+    {
+      load: (texts, refuseEmpty) => parseConfigMap(texts, source.name, { ...options, refuseEmpty }),
+      log: createLogger({ level, format }),
+      createLog: ({ config }) => createLogger(config.log),
+    },
+    signal,
+  );
 }
 
 /** The flags, as the configuration file would say it. */
 function writtenFlags(flags: AppFlags): Written {
-  if (flags.staticBackends === undefined && flags.staticModels !== undefined) {
-    throw new Error(
-      'Cannot use --static-models without --static-backends: they belong together item by item',
-    );
-  }
-  const { adminHost, adminPort, logLevel, logFormat, staticBackends, staticModels } = flags;
+  const { adminHost, adminPort, logLevel, logFormat } = flags;
   return given({
     admin: given({ host: adminHost, port: adminPort }),
     log: given({ level: logLevel, format: logFormat }),
-    discovery:
-      staticBackends === undefined
-        ? undefined
-        : { static: { backends: parseBackends(staticBackends, staticModels).map(writtenBackend) } },
+    discovery: discoveryFromFlags(flags),
   });
-}
-
-function writtenBackend({ host, port, tls, models }: StaticBackend): Written {
-  const authority = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
-  return { url: `${tls ? 'https' : 'http'}://${authority}`, models };
 }
 
 /** Without the fields that nobody gave. */

@@ -24,7 +24,8 @@ export function routerCommand(): Command {
     .action(async (flags: RouterFlags) => {
       const { host, port, envoyBin } = flags;
       const listen = host.includes(':') && !host.startsWith('[') ? `[${host}]:${port}` : `${host}:${port}`;
-      const options = readAppOptions(flags);
-      await runApp(() => startRouter({ ...options, listen, envoyBin }));
+      await runApp(async (signal) =>
+        startRouter({ ...(await readAppOptions(flags, process.env, signal)), listen, envoyBin }),
+      );
     });
 }

@@ -19,6 +19,8 @@ export interface CommandLine {
   readonly settings: Written;
   /** What vllm-router's defaults are where Sluice has others, in Sluice's own form. */
   readonly defaults: Written;
+  /** What else is said of discovery in Kubernetes, in Sluice's own form; it counts where discovery is that. */
+  readonly kubernetes: Written;
   /** Parameters of plugins, as `scheduler.pluginConfig` has them, for whatever routing logic uses these. */
   readonly pluginConfig: readonly PluginArgs[];
 }
@@ -50,6 +52,7 @@ export function readCommandLine(flags: VllmRouterFlags, env: Environment): Readi
       routes: { metrics: true },
       admin: { port: 0 },
     },
+    kubernetes: kubernetesOf(numbers.values),
     pluginConfig: pluginConfigOf(numbers.values),
     faults: [
       ...listen.faults,
@@ -169,17 +172,23 @@ function readApiKey(env: Environment): { value: string | undefined; faults: Conf
   return { value: data, faults: faults ?? [] };
 }
 
-const noDiscovery: Readonly<Record<string, string>> = {
-  k8s: 'is not in this version of Sluice: use "static", and name a headless Service under --static-backends, like http://engines.default.svc:8000, whose addresses are followed',
-  'external-only':
-    'is not in Sluice, which sends requests to your own engines only: use "static", and name them with --static-backends',
-};
+const externalOnly =
+  '"external-only" is not in Sluice, which sends requests to your own engines only: use "static", and name them with --static-backends';
+
+const serviceName =
+  '"service-name" sends to Services, behind which engines cannot be told apart: use "pod-ip"; or let `sluice router` follow the engines of a Service, which discovery.kubernetes.services names';
 
 /** Where the command line decides: a dynamic configuration takes the place of what is said here. */
-function discoveryFaults({ serviceDiscovery, ...flags }: VllmRouterFlags): ConfigFault[] {
-  if (serviceDiscovery === undefined || !Object.hasOwn(noDiscovery, serviceDiscovery)) return [];
+function discoveryFaults({
+  serviceDiscovery,
+  k8sServiceDiscoveryType,
+  ...flags
+}: VllmRouterFlags): ConfigFault[] {
   if (dynamicConfigOf(flags) !== undefined) return [];
-  return [optionFault('--service-discovery', `${shown(serviceDiscovery)} ${noDiscovery[serviceDiscovery]!}`)];
+  if (serviceDiscovery === 'external-only') return [optionFault('--service-discovery', externalOnly)];
+  return serviceDiscovery === 'k8s' && k8sServiceDiscoveryType === 'service-name'
+    ? [optionFault('--k8s-service-discovery-type', serviceName)]
+    : [];
 }
 
 /** The file of the dynamic configuration. */
@@ -234,6 +243,14 @@ function settingsOf(flags: VllmRouterFlags, numbers: Numbers, { logLevel, logFor
     admin: { host: flags.adminHost, port: numbers.adminPort },
   });
 }
+
+/** A watch that vllm-router would end after this time is given up after this time without a sign of life. */
+function kubernetesOf({ k8sWatcherTimeoutSeconds: watcher = 0 }: Numbers): Written {
+  return watcher === 0 ? {} : { silenceTimeout: inSeconds(Math.max(watcher, leastSilenceSeconds)) };
+}
+
+/** As `discovery.kubernetes.silenceTimeout` has it. */
+const leastSilenceSeconds = 2;
 
 /** Without fields, and then sections, that say nothing. */
 function sections(all: Readonly<Record<string, Written>>): Written {

@@ -90,14 +90,15 @@ function faultsBesideFile({ routing }: CommandLine): readonly ConfigFault[] {
 
 /** The command line is read as a dynamic configuration that nobody wrote to a file. */
 function fromCommandLine(
-  { routing, settings, defaults, pluginConfig }: CommandLine,
+  { routing, settings, defaults, kubernetes, pluginConfig }: CommandLine,
   file: LoadedConfig | undefined,
 ): LoadedConfig {
+  const discovery = kubernetesSettings(routing, kubernetes);
   const under = file?.written ?? {};
   try {
     const loaded = parseConfig(JSON.stringify(routing), itself, {
       base: layered(defaults, under),
-      flags: layered(settings, withPlugins(under, routing['routing_logic'], pluginConfig)),
+      flags: layered(settings, discovery, withPlugins(under, routing['routing_logic'], pluginConfig)),
     });
     const form = file === undefined ? '' : ` over ${file.form}`;
     return { ...loaded, file: file?.file, form: `vllm-router command line${form}` };
@@ -113,6 +114,15 @@ function namedByOption(fault: ConfigFault): ConfigFault {
   return optionFault(optionOf(/^\w*/.exec(fault.path)?.[0] ?? ''), fault.message);
 }
 
+/** What the command line says beside `routing` of discovery in Kubernetes, where discovery is that. */
+function kubernetesSettings(routing: Written, kubernetes: Written): Written {
+  return isKubernetes(routing) ? { discovery: { kubernetes } } : {};
+}
+
+function isKubernetes(routing: Written): boolean {
+  return routing['service_discovery'] === 'k8s';
+}
+
 /** What of the command line counts beside a dynamic configuration that does not say it. */
 const keptFields = [
   'static_aliases',
@@ -123,16 +133,18 @@ const keptFields = [
 
 function fromDynamicConfig(
   path: string,
-  { routing, settings, defaults, pluginConfig }: CommandLine,
+  { routing, settings, defaults, kubernetes, pluginConfig }: CommandLine,
   under: Written,
 ): LoadedConfig {
   const root = dynamicRoot(path);
   const kept = keptFields
     .filter((field) => routing[field] !== undefined && (root[field] ?? undefined) === undefined)
     .map((field) => [field, routing[field]] as const);
-  const besides = vllmRouter.toSluice({ service_discovery: 'static', ...Object.fromEntries(kept) });
+  // Checks are for listed engines.
+  const service_discovery = isKubernetes(root) ? null : 'static';
+  const besides = vllmRouter.toSluice({ service_discovery, ...Object.fromEntries(kept) });
   return loadConfig(path, {
-    base: layered(defaults, under, besides, settings),
+    base: layered(defaults, under, besides, settings, kubernetesSettings(root, kubernetes)),
     flags: withPlugins(under, root['routing_logic'], pluginConfig),
     refuseEmpty: true,
   });

@@ -46,7 +46,7 @@ const groups: Readonly<Record<string, readonly (readonly [flags: string, descrip
     ['--port <port>', 'port to listen on (default: 8001)'],
   ],
   'Engines:': [
-    ['--service-discovery <kind>', 'where engines come from: static (required)'],
+    ['--service-discovery <kind>', 'where engines come from: static or k8s (required)'],
     ['--static-backends <urls>', 'engines, like http://10.0.0.1:8000,http://10.0.0.2:8000'],
     ['--static-models <names>', 'the model of each, in the same order; without it engines are asked'],
     ['--static-aliases <pairs>', 'other names of models, like gpt-4:llama,small:opt'],
@@ -55,6 +55,16 @@ const groups: Readonly<Record<string, readonly (readonly [flags: string, descrip
     ['--static-backend-health-checks', 'send each engine a small request now and then; needs the types'],
     ['--static-backend-health-check-interval <seconds>', 'between two of them (default: 60)'],
     ['--static-backend-health-check-timeout-seconds <seconds>', 'how long one may take (default: 10)'],
+  ],
+  'Engines in Kubernetes:': [
+    ['--k8s-namespace <namespace>', 'where the pods are (default: default)'],
+    ['--k8s-port <port>', 'port of each engine (default: 8000)'],
+    ['--k8s-label-selector <selector>', 'labels of the pods, like app=vllm (default: all pods)'],
+    ['--k8s-service-discovery-type <type>', 'pod-ip, which is the default'],
+    [
+      '--k8s-watcher-timeout-seconds <seconds>',
+      'how long a silent connection is believed; 0 is the default, 30 seconds',
+    ],
   ],
   'Routing:': [
     ['--routing-logic <logic>', 'roundrobin, session, prefixaware or loadaware (required)'],
@@ -85,22 +95,15 @@ const groups: Readonly<Record<string, readonly (readonly [flags: string, descrip
   ],
 };
 
-/** Understood, and of use with Kubernetes only. */
-const kubernetesOptions = [
-  '--k8s-service-discovery-type <type>',
-  '--k8s-port <port>',
-  '--k8s-namespace <namespace>',
-  '--k8s-label-selector <selector>',
-  '--k8s-watcher-timeout-seconds <seconds>',
-  '--backend-health-check-timeout-seconds <seconds>',
-];
+/** Understood, and without effect: `scrape.timeout` says how long an engine has for an answer. */
+const idleOption = '--backend-health-check-timeout-seconds <seconds>';
 
 /** Adds every option that vllm-router has, and a few of Sluice's own. */
 export function addVllmRouterOptions(command: Command): Command {
   for (const [heading, options] of Object.entries(groups))
     for (const [flags, description] of options)
       command.addOption(new Option(flags, description).helpGroup(heading));
-  for (const flags of kubernetesOptions) command.addOption(new Option(flags).hideHelp());
+  command.addOption(new Option(idleOption).hideHelp());
   return addRefusedOptions(command);
 }
 

@@ -13,7 +13,12 @@ import { configSchema, type Config } from './schema.ts';
 import { authNotes } from './sections/auth.ts';
 import { limitNotes } from './sections/limits.ts';
 import { queueNotes } from './sections/queueing.ts';
-import { parseConfigSource, readConfigSource, type ConfigSource } from './source/config-source.ts';
+import {
+  parseConfigKeys,
+  parseConfigSource,
+  readConfigSource,
+  type ConfigSource,
+} from './source/config-source.ts';
 import { isMapping, layered, pathText, valueAt, type Written } from './written.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -21,8 +26,11 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 export interface LoadOptions {
   /** Environment variables that Kthena's router knows count below the file. Default: none. */
   readonly env?: Environment;
-  /** What the command line says for what the file leaves out: it counts below the file. */
-  readonly base?: Written;
+  /**
+   * What the command line says for what the file leaves out: it counts below the file. A function is told what the file
+   * says, in Sluice's own form.
+   */
+  readonly base?: Written | ((file: Written) => Written);
   /** What the command line says, in Sluice's own form: it counts above the file. */
   readonly flags?: Written;
   /** What Kthena would ignore becomes a warning. Default false: it is a fault. */
@@ -64,10 +72,24 @@ export function parseConfig(text: string, file: string, options: LoadOptions = {
   return interpret(parseConfigSource(text, file), options);
 }
 
+/**
+ * The same for the texts of a ConfigMap by their keys, one of which holds the configuration; `name` is what faults call
+ * the ConfigMap.
+ */
+export function parseConfigMap(
+  texts: Readonly<Record<string, string>>,
+  name: string,
+  options: LoadOptions = {},
+): LoadedConfig {
+  return interpret(parseConfigKeys(texts, name), options);
+}
+
 function interpret(source: ConfigSource | undefined, options: LoadOptions): LoadedConfig {
-  const { env = {}, base = {}, flags = {}, lenient = false, refuseEmpty = false } = options;
+  const { env = {}, flags = {}, lenient = false, refuseEmpty = false } = options;
   const root = source?.root ?? {};
   const dialect = dialects.find((candidate) => candidate.recognises(root)) ?? sluice;
+  const inFile = withEmptySections(dialect.toSluice(root), []);
+  const base = typeof options.base === 'function' ? options.base(inFile) : (options.base ?? {});
   const environment = readKthenaEnvironment(env);
   const locate = createLocator(source, dialect, { base, flags }, environment.origins);
 
@@ -79,7 +101,7 @@ function interpret(source: ConfigSource | undefined, options: LoadOptions): Load
     (lenient ? warnings : faults).push(fromEnvironment(variable, message));
   }
 
-  const layers = layered(environment.written, base, withEmptySections(dialect.toSluice(root), []), flags);
+  const layers = layered(environment.written, base, inFile, flags);
   const { written, result, ignored } = lenient ? checkLeniently(layers) : check(layers);
   for (const { issue, of, repairs } of ignored)
     for (const finding of explain(issue, of)) {
@@ -98,8 +120,8 @@ function interpret(source: ConfigSource | undefined, options: LoadOptions): Load
     faults.push(...explain(issue, written).map((finding) => locate.inResult(finding)));
   }
   if (!result.success || faults.length > 0) {
-    const name = source?.file ?? 'environment';
-    throw new ConfigError(name, faults.toSorted(byPosition));
+    const sorted = faults.toSorted(byPosition);
+    throw new ConfigError(source?.file ?? sorted[0]?.file ?? '', sorted);
   }
   return {
     config: result.data,
@@ -190,14 +212,9 @@ function explain(issue: z.core.$ZodIssue, written: Written): Finding[] {
   return issue.keys.map((key) => ({
     path: issue.path,
     key,
-    message: notYet.get(pathText([...issue.path, key])) ?? unknownField(key, fields),
+    message: unknownField(key, fields),
   }));
 }
-
-/** Fields that forms of others can say and this version does not know. */
-const notYet: ReadonlyMap<string, string> = new Map([
-  ['discovery.kubernetes', 'Kubernetes discovery is not in this version: list the engines'],
-]);
 
 function unknownField(key: string, fields: readonly string[]): string {
   const hint = didYouMean(key, fields);

@@ -13,6 +13,7 @@ export function configReference(): string {
   return [
     introduction,
     sources(),
+    configMap,
     checking,
     strictness,
     reloading,
@@ -48,13 +49,36 @@ discovery:
       - url: http://10.0.0.2:8000
 limits: { drainTimeout: 5m }
 \`\`\`
+
+Engines that Kubernetes knows, in place of a list:
+
+\`\`\`yaml
+discovery:
+  kubernetes:
+    pods:
+      - namespaces: [inference]
+        labelSelectors: [app=vllm]
+        port: http                   # the name of a container's port, or a number
+    inferencePools:
+      - name: llama-3
+\`\`\`
+
+[kubernetes.md](kubernetes.md) has the permissions that this takes.
+`;
+
+const configMap = `
+### A ConfigMap by its name
+
+With \`--config-map inference/sluice\`, Sluice reads the ConfigMap \`sluice\` of the namespace \`inference\` from the Kubernetes API and follows it there; a name alone is one in Sluice's own namespace. The configuration is under one of the keys above, in any accepted form. The API server is found by \`KUBECONFIG\`, by the service account of the pod, or by \`~/.kube/config\`, in this order. Sluice needs no more rights there than the rule \`{ apiGroups: [''], resources: [configmaps], resourceNames: [sluice], verbs: [list, watch] }\`.
+
+At a start Sluice waits until the API server answers, and says so in the log; a ConfigMap that is not there, or holds no configuration, ends it. Later, an API server that is away, and a ConfigMap that was deleted, leave the last good configuration in effect. \`kubectl get configmap sluice -o yaml | sluice check -\` checks one.
 `;
 
 function sources(): string {
   return `
 ## Where it comes from
 
-\`sluice serve\` and \`sluice router\` take \`--config <path>\`. The path is one of:
+\`sluice serve\` and \`sluice router\` take \`--config <path>\`, or \`--config-map <namespace/name>\` for [a ConfigMap that the API server has](#a-configmap-by-its-name). The path is one of:
 
 - a YAML or JSON file in the form of this page;
 - the configuration of Kthena's router, with the sections \`scheduler\` and \`auth\`, or the older one, with \`pluginConfig\` and \`plugins\` at the top: both are a part of the form of this page, and [plugins.md](plugins.md#configuration) says where Sluice is stricter;
@@ -67,10 +91,12 @@ function sources(): string {
 
 What is said in several places counts in this order, the first wins, field by field; a list counts as a whole:
 
-1. flags: \`--static-backends\`, \`--static-models\`, \`--admin-host\`, \`--admin-port\`, \`--log-level\`, \`--log-format\`;
+1. flags: \`--service-discovery\`, \`--static-backends\`, \`--static-models\`, \`--k8s-namespace\`, \`--k8s-port\`, \`--k8s-label-selector\`, \`--admin-host\`, \`--admin-port\`, \`--log-level\`, \`--log-format\`;
 2. the file;
 3. [the environment variables of Kthena's router](#environment-variables-of-kthenas-router);
 4. the default.
+
+\`--service-discovery k8s\` stands for \`discovery.type: kubernetes\`, and the flags \`--k8s-*\` for one item of \`discovery.kubernetes.pods\`, in place of those in the file. Where neither the file nor a flag says which pods are engines, those of Sluice's own namespace are, at port 8000.
 `;
 }
 
@@ -102,7 +128,7 @@ A configuration is used whole or not at all: an unknown field, a value out of ra
 const reloading = `
 ## Changes at run time
 
-The file or folder is watched, and SIGHUP has it read again. A new content is checked and prepared beside the running one, and replaces it between two requests; nothing that is under way is disturbed. A plugin whose arguments stay as they are keeps what it has learned. Fields that say **restart** in the tables keep their value until Sluice is started again.
+The file, folder or ConfigMap is watched, and SIGHUP has it read again. A new content is checked and prepared beside the running one, and replaces it between two requests; nothing that is under way is disturbed. A plugin whose arguments stay as they are keeps what it has learned. Fields that say **restart** in the tables keep their value until Sluice is started again.
 
 A content that has a fault changes nothing: the last good configuration stays in effect. What shows it:
 
@@ -113,7 +139,7 @@ A content that has a fault changes nothing: the last good configuration stays in
 | \`/debug/config\` on the admin port | the same, and the configuration in effect |
 | \`sluice_config_last_reload_successful\` | 0 |
 
-A file that is empty or gone counts as a fault here, because somebody is about to write it. Mount a ConfigMap as a folder, not with \`subPath\`: Kubernetes never updates what is mounted with \`subPath\`.
+A file or ConfigMap that is empty or gone counts as a fault here, because somebody is about to write it. Mount a ConfigMap as a folder, not with \`subPath\`: Kubernetes never updates what is mounted with \`subPath\`.
 `;
 
 const units = `

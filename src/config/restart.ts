@@ -10,15 +10,30 @@ export function atStart<T extends z.ZodType>(schema: T): T {
   return schema.meta({ ...schema.meta(), [restartMark]: true });
 }
 
+/**
+ * Marks a section that stays as it is, as a whole, until a restart, where this field of it becomes another one: as it
+ * is once parsed, for what is not written may follow from the rest.
+ */
+export function wholeAtStart<T extends z.ZodType>(schema: T, field: string): T {
+  return schema.meta({ ...schema.meta(), [restartMark]: field });
+}
+
 const restartMark = 'x-restart';
 
 export function countsAtStartOnly(schema: z.core.$ZodType): boolean {
   return schema instanceof z.ZodType && schema.meta()?.[restartMark] === true;
 }
 
+function decidingField(schema: z.core.$ZodType): string | undefined {
+  const mark = schema instanceof z.ZodType ? schema.meta()?.[restartMark] : undefined;
+  return typeof mark === 'string' ? mark : undefined;
+}
+
 interface StartField {
   readonly path: ConfigPath;
   readonly schema: z.core.$ZodType;
+  /** The field of it that decides; absent: all of it. */
+  readonly by?: string;
 }
 
 /**
@@ -33,16 +48,23 @@ export function atRunTime(
   next: Written,
 ): { readonly written: Written; readonly waiting: readonly string[] } {
   const changed = startFields(schema, []).filter(
-    (field) =>
-      !isDeepStrictEqual(
-        z.safeParse(field.schema, valueAt(running, field.path)).data,
-        z.safeParse(field.schema, valueAt(next, field.path)).data,
-      ),
+    (field) => !isDeepStrictEqual(meantBy(field, running), meantBy(field, next)),
   );
+  // What is in a section that stays is not looked at: the section comes before its fields.
+  const staying = changed.filter(({ path }, i) => !changed.slice(0, i).some((other) => isIn(path, other)));
   return {
-    written: changed.reduce((written, { path }) => withValue(written, path, valueAt(running, path)), next),
-    waiting: changed.map(({ path }) => path.join('.')),
+    written: staying.reduce((written, { path }) => withValue(written, path, valueAt(running, path)), next),
+    waiting: staying.map(({ path, by }) => [...path, ...(by === undefined ? [] : [by])].join('.')),
   };
+}
+
+function meantBy({ path, schema, by }: StartField, written: Written): unknown {
+  const { data } = z.safeParse(schema, valueAt(written, path));
+  return by === undefined ? data : valueAt(data, [by]);
+}
+
+function isIn(path: ConfigPath, section: StartField): boolean {
+  return section.by !== undefined && section.path.every((step, i) => step === path[i]);
 }
 
 function startFields(schema: z.core.$ZodType, path: ConfigPath, inMarked = false): StartField[] {
@@ -50,7 +72,11 @@ function startFields(schema: z.core.$ZodType, path: ConfigPath, inMarked = false
   const form = writtenSchema(schema);
   if (!(form instanceof z.ZodObject)) return marked ? [{ path, schema }] : [];
   const fields: Readonly<Record<string, z.core.$ZodType>> = form.shape;
-  return Object.entries(fields).flatMap(([key, field]) => startFields(field, [...path, key], marked));
+  const by = decidingField(schema);
+  const below = Object.entries(fields)
+    .filter(([key]) => key !== by)
+    .flatMap(([key, field]) => startFields(field, [...path, key], marked));
+  return by === undefined ? below : [{ path, schema, by }, ...below];
 }
 
 function withValue(written: Written, path: ConfigPath, value: unknown): Written {

@@ -1,6 +1,6 @@
 /** The whole configuration form: one file per section. */
 import { z } from 'zod';
-import { atStart } from './restart.ts';
+import { atStart, wholeAtStart } from './restart.ts';
 import { adminSection } from './sections/admin.ts';
 import { authSection } from './sections/auth.ts';
 import { corsSection } from './sections/cors.ts';
@@ -45,7 +45,7 @@ export const configSchema = z
     stats: statsSection
       .prefault({})
       .describe('What is counted of requests to each endpoint, and where it is shown.'),
-    discovery: discoverySection.prefault({}).describe('Where the endpoints come from.'),
+    discovery: wholeAtStart(discoverySection.prefault({}).describe('Where the endpoints come from.'), 'type'),
     scrape: scrapeSection.prefault({}).describe('How endpoints are watched.'),
     envoy: atStart(envoySection.prefault({}).describe('The Envoy that Sluice configures.')),
     admin: atStart(adminSection.prefault({}).describe('The admin server: health, metrics, debug pages.')),

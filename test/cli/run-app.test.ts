@@ -96,6 +96,25 @@ describe('runApp()', () => {
     await done;
   });
 
+  it('ends in peace where a signal has the start given up', async () => {
+    const waiting = (signal: AbortSignal) =>
+      new Promise<App>((_, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error)));
+    const done = runApp(waiting);
+    process.emit('SIGTERM');
+    await done;
+    expect(listeners()).toEqual(listening);
+  });
+
+  it('fails as the start fails, also after a signal', async () => {
+    const problem = new Error('the port is taken');
+    let fail: (error: Error) => void = () => undefined;
+    const done = runApp(() => new Promise((_, reject) => (fail = reject)));
+    process.emit('SIGTERM');
+    await settle();
+    fail(problem);
+    await expect(done).rejects.toBe(problem);
+  });
+
   it('fails as the start fails, and leaves signals to their default', async () => {
     const problem = new Error('the port is taken');
     await expect(runApp(() => Promise.reject(problem))).rejects.toBe(problem);

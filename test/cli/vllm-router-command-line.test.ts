@@ -26,6 +26,7 @@ describe('readCommandLine()', () => {
         routes: { metrics: true },
         admin: { port: 0 },
       },
+      kubernetes: {},
       pluginConfig: [],
       faults: [],
     });
@@ -78,8 +79,9 @@ describe('readCommandLine()', () => {
     [['--k8s-port', '8000'], { k8s_port: 8000 }],
     [['--k8s-namespace', 'llm'], { k8s_namespace: 'llm' }],
     [['--k8s-label-selector', 'app=vllm'], { k8s_label_selector: 'app=vllm' }],
+    [['--k8s-service-discovery-type', 'pod-ip'], {}],
+    // vllm-router looks at it only where it discovers in Kubernetes.
     [['--k8s-service-discovery-type', 'service-name'], {}],
-    [['--k8s-watcher-timeout-seconds', '0'], {}],
     [['--backend-health-check-timeout-seconds', '10'], {}],
   ];
   it.each(routing)('%j are routing, in the words of a dynamic configuration', (args, expected) => {
@@ -111,6 +113,16 @@ describe('readCommandLine()', () => {
   ];
   it.each(plugins)('%j are parameters of plugins', (args, pluginConfig) => {
     expect(read(...args)).toMatchObject({ pluginConfig, faults: [] });
+  });
+
+  it.each([
+    ['0', {}],
+    ['1', { silenceTimeout: '2s' }],
+    ['2', { silenceTimeout: '2s' }],
+    ['300', { silenceTimeout: '300s' }],
+  ])('believes a silent API server as long as --k8s-watcher-timeout-seconds %s says', (text, kubernetes) => {
+    expect(read('--k8s-watcher-timeout-seconds', text)).toMatchObject({ settings: {}, faults: [] });
+    expect(read('--k8s-watcher-timeout-seconds', text).kubernetes).toEqual(kubernetes);
   });
 
   it('takes the API key of the engines from the environment', () => {
@@ -169,8 +181,8 @@ describe('readCommandLine()', () => {
       '--host: "gpu-1" is not an address to listen on: write an IP address, like 0.0.0.0 or ::',
     ],
     [
-      ['--service-discovery', 'k8s'],
-      '--service-discovery: "k8s" is not in this version of Sluice: use "static", and name a headless Service under --static-backends, like http://engines.default.svc:8000, whose addresses are followed',
+      ['--service-discovery', 'k8s', '--k8s-service-discovery-type', 'service-name'],
+      '--k8s-service-discovery-type: "service-name" sends to Services, behind which engines cannot be told apart: use "pod-ip"; or let `sluice router` follow the engines of a Service, which discovery.kubernetes.services names',
     ],
     [
       ['--service-discovery', 'external-only'],
@@ -209,7 +221,9 @@ describe('readCommandLine()', () => {
   });
 
   it('does not mind discovery that a dynamic configuration takes the place of', () => {
-    expect(faultsOf('--service-discovery', 'k8s', '--dynamic-config-json', 'f')).toEqual([]);
+    expect(faultsOf('--service-discovery', 'external-only', '--dynamic-config-json', 'f')).toEqual([]);
+    const serviceName = ['--service-discovery', 'k8s', '--k8s-service-discovery-type', 'service-name'];
+    expect(faultsOf(...serviceName, '--dynamic-config-json', 'f')).toEqual([]);
   });
 });
 

@@ -48,6 +48,7 @@ const paramsOf = ({ config }: LoadedConfig, type: string) =>
 /** The least that a command line must say. */
 const least = ['--service-discovery', 'static', '--static-backends', 'http://a:1', '--routing-logic'];
 const roundrobin = [...least, 'roundrobin'];
+const k8s = ['--service-discovery', 'k8s', '--routing-logic', 'roundrobin'];
 
 describe('readVllmRouterOptions()', () => {
   it("reads the example of vllm-router's README", () => {
@@ -141,6 +142,38 @@ describe('readVllmRouterOptions()', () => {
     ).toEqual({ intervalMs: 5000, timeoutMs: 2000 });
   });
 
+  it('finds engines in Kubernetes, with the defaults of vllm-router', () => {
+    expect(read(...k8s).loaded.config.discovery).toMatchObject({
+      type: 'kubernetes',
+      kubernetes: {
+        silenceTimeoutMs: 30_000,
+        pods: [{ namespaces: ['default'], labelSelectors: [], port: 8000 }],
+      },
+    });
+    const args = ['--k8s-namespace', 'llm', '--k8s-port', '9000', '--k8s-label-selector', 'app=vllm'];
+    // As there, what is for a list of engines is read over.
+    const idle = ['--static-backends', 'http://a:1', '--static-backend-health-checks'];
+    expect(
+      read(...k8s, ...args, ...idle, '--k8s-watcher-timeout-seconds', '60').loaded.config.discovery,
+    ).toMatchObject({
+      type: 'kubernetes',
+      static: { backends: [], healthChecks: undefined },
+      kubernetes: {
+        silenceTimeoutMs: 60_000,
+        pods: [{ namespaces: ['llm'], labelSelectors: ['app=vllm'], port: 9000 }],
+      },
+    });
+  });
+
+  it('minds no option of Kubernetes where engines are listed', () => {
+    const args = ['--k8s-port', '9000', '--k8s-watcher-timeout-seconds', '60'];
+    expect(read(...roundrobin, ...args).loaded.config.discovery).toMatchObject({
+      type: 'static',
+      static: { backends: [{ url: 'http://a:1' }] },
+      kubernetes: undefined,
+    });
+  });
+
   it('tries as many other engines as it is told to', () => {
     const { config } = read(...roundrobin, '--max-instance-failover-reroute-attempts', '5').loaded;
     expect([config.envoy.retries, config.scheduler.maxEndpoints]).toEqual([5, 6]);
@@ -214,9 +247,14 @@ describe('readVllmRouterOptions()', () => {
       ],
     ],
     [
-      ['--service-discovery', 'k8s', '--routing-logic', 'roundrobin'],
-      [expect.stringMatching(/^--service-discovery: "k8s" is not in this version of Sluice/)],
+      [...k8s, '--k8s-namespace', 'Team A', '--k8s-label-selector', 'app:vllm', '--k8s-port', '0'],
+      [
+        '--k8s-port: 0 is not a whole number from 1 to 65535',
+        '--k8s-namespace: "Team A" is not the name of a namespace',
+        '--k8s-label-selector: "app:vllm" is no label selector: write it like app=vllm, app in (a, b), or !app, with commas between',
+      ],
     ],
+    [[...k8s, '--k8s-namespace', ''], ['--k8s-namespace: "" names no namespace']],
   ])('refuses %j', (args, faults) => {
     expect(faultsOf(...args)).toEqual(faults);
   });
@@ -263,6 +301,33 @@ scheduler:
         ['least-request', 0.0001],
       ]);
       expect(paramsOf(loaded, 'prefix-cache')).toMatchObject({ topKMatches: 2, minMatchBytes: 100 });
+    });
+
+    it('lets options say where pods are, and it how the API server is reached', () => {
+      const config = file(
+        'sluice.yaml',
+        'discovery: { kubernetes: { context: prod, pods: [{ port: http, tls: true }] } }',
+      );
+      expect(read(...k8s, '--config', config).loaded.config.discovery.kubernetes).toMatchObject({
+        context: 'prod',
+        pods: [{ namespaces: ['default'], port: 8000, tls: false }],
+      });
+    });
+
+    it.each([
+      [
+        k8s,
+        "discovery: { static: { backends: [{ url: 'http://file:1' }] } }",
+        'command line: discovery.static.backends: lists engines, and discovery.kubernetes',
+      ],
+      [
+        roundrobin,
+        'discovery: { kubernetes: { pods: [{}] } }',
+        '--static-backends: lists engines, and discovery.kubernetes',
+      ],
+    ])('refuses %j beside engines from elsewhere in it', (args, text, message) => {
+      const config = file('sluice.yaml', text);
+      expect(() => read(...args, '--config', config)).toThrow(message);
     });
 
     it('refuses it where it cannot be used, now or later', () => {
@@ -373,6 +438,31 @@ scheduler:
       );
       expect(loaded.config.models.rewrites).toEqual(new Map([['b', 'n']]));
       expect(loaded.config.discovery.static.healthChecks).toBeUndefined();
+    });
+
+    it('finds engines in Kubernetes, whatever the command line says of a list', () => {
+      const path = file(
+        'dynamic.json',
+        JSON.stringify({ service_discovery: 'k8s', routing_logic: 'roundrobin', k8s_namespace: 'llm' }),
+      );
+      const { loaded, reload } = read(
+        ...['--dynamic-config-json', path, '--static-backend-health-checks', '--static-aliases', 'a:m'],
+        ...['--k8s-port', '9000', '--k8s-watcher-timeout-seconds', '60'],
+      );
+      const discovery = {
+        type: 'kubernetes',
+        static: { healthChecks: undefined },
+        kubernetes: { silenceTimeoutMs: 60_000, pods: [{ namespaces: ['llm'], port: 8000 }] },
+      };
+      expect(loaded.config.discovery).toMatchObject(discovery);
+      expect(loaded.config.models.rewrites).toEqual(new Map([['a', 'm']]));
+      expect(reload().config.discovery).toMatchObject(discovery);
+      dynamic({ static_model_types: 'chat,chat' });
+      expect(reload().config.discovery).toMatchObject({
+        type: 'static',
+        static: { healthChecks: { intervalMs: 60_000 } },
+        kubernetes: undefined,
+      });
     });
 
     it('takes everything else from --config, again with each reload', () => {

@@ -48,6 +48,7 @@ describe('addVllmRouterOptions()', () => {
     expect(headings).toEqual([
       'Where clients connect',
       'Engines',
+      'Engines in Kubernetes',
       'Routing',
       'Statistics and log',
       'Files',
@@ -55,7 +56,7 @@ describe('addVllmRouterOptions()', () => {
       'Options',
     ]);
     expect(help).toMatch(/--port <port> +port to listen on \(default: 8001\)/);
-    expect(help).not.toMatch(/--(k8s|lmcache|sentry|otel|root-path)/);
+    expect(help).not.toMatch(/--(backend-health|lmcache|sentry|otel|root-path)/);
   });
 });
 

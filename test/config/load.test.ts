@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { ConfigError } from '../../src/config/config-error.ts';
-import { loadConfig, parseConfig } from '../../src/config/load.ts';
+import { loadConfig, parseConfig, parseConfigMap } from '../../src/config/load.ts';
 import { configSchema } from '../../src/config/schema.ts';
 
 /** Each fault as `line:column path: message`. */
@@ -44,6 +44,7 @@ describe('loadConfig()', () => {
         queueTimeoutMs: 60_000,
         agingAfterMs: 10_000,
         maxQueued: 10_000,
+        maxQueuedBytes: 256 * 1024 ** 2,
         maxQueuedPerPrincipal: 1000,
         maxPrincipals: 100_000,
         weights: { subjects: {}, tiers: {}, groups: {}, default: 1 },
@@ -68,7 +69,7 @@ describe('loadConfig()', () => {
       sessions: { headers: [], fields: ['user', 'session_id', 'prompt_cache_key', 'metadata.user_id'] },
       stats: { windowMs: 60_000, logIntervalMs: 0, routingLog: false, vllmNames: false },
       usage: { source: 'auto', sampleRate: 0.01, ask: 'auto', hideChunk: true, accessLogTimeoutMs: 2000 },
-      discovery: { dnsIntervalMs: 10_000, static: { backends: [] } },
+      discovery: { type: 'static', dnsIntervalMs: 10_000, static: { backends: [] } },
       scrape: {
         intervalMs: 1000,
         timeoutMs: 3000,
@@ -126,6 +127,74 @@ describe('loadConfig()', () => {
     };
     walk(z.toJSONSchema(configSchema, { io: 'input' }), '');
     expect(undescribed).toEqual([]);
+  });
+});
+
+describe('parseConfigMap()', () => {
+  const name = 'ConfigMap llm/sluice';
+
+  it('reads the key that holds the configuration, in any accepted form', () => {
+    const { config, file, form } = parseConfigMap(
+      { README: 'not: [ours', routerConfiguration: 'scheduler: { plugins: { Filter: { enabled: [] } } }' },
+      name,
+    );
+    expect(config.scheduler.profile.filters).toEqual([]);
+    expect([file, form]).toEqual([
+      'ConfigMap llm/sluice/routerConfiguration',
+      'Sluice configuration, key routerConfiguration of ConfigMap llm/sluice',
+    ]);
+  });
+
+  it('takes options as a file does', () => {
+    const options = { flags: { admin: { port: 1 } }, refuseEmpty: true };
+    expect(parseConfigMap({ 'sluice.yaml': 'log: {}' }, name, options).config.admin.port).toBe(1);
+    expect(() => parseConfigMap({ 'sluice.yaml': '' }, name, options)).toThrow(
+      'ConfigMap llm/sluice/sluice.yaml:1:1: is empty',
+    );
+  });
+
+  it.each([
+    [{}, 'ConfigMap llm/sluice: is empty; needed is routerConfiguration, gatewayConfiguration'],
+    [
+      { 'sluice.yml': '' },
+      'ConfigMap llm/sluice: holds "sluice.yml"; needed is routerConfiguration, gatewayConfiguration, schedulerConfiguration or sluice.yaml; is "sluice.yml" meant to be "sluice.yaml"?',
+    ],
+    [
+      { 'sluice.yaml': '', gatewayConfiguration: '' },
+      'ConfigMap llm/sluice: holds more than one configuration, "gatewayConfiguration" and "sluice.yaml": keep one of them',
+    ],
+    [{ 'sluice.yaml': 'log: 1' }, 'ConfigMap llm/sluice/sluice.yaml:1:6: log: 1 is not a mapping'],
+  ])('refuses %j', (texts, message) => {
+    expect(() => parseConfigMap(texts, name)).toThrow(message);
+  });
+});
+
+describe('options.base', () => {
+  const base = { admin: { port: 1, host: '::' } };
+
+  it('counts below the file', () => {
+    expect(parseConfig('admin: { port: 2 }', 'f', { base }).config.admin).toEqual({ host: '::', port: 2 });
+  });
+
+  it('may depend on what the file says', () => {
+    const whereSaid = (file: Readonly<Record<string, unknown>>) => (file['admin'] === undefined ? {} : base);
+    const read = (text: string) => parseConfig(text, 'f', { base: whereSaid }).config.admin;
+    expect(read('log: {}')).toEqual({ host: '127.0.0.1', port: 9090 });
+    expect(read('admin: { port: 2 }')).toEqual({ host: '::', port: 2 });
+    expect(read('admin:')).toEqual({ host: '::', port: 1 });
+  });
+
+  it('gives its name to what is refused where there is no file', () => {
+    expect(() => loadConfig(undefined, { flags: { admin: { port: -1 } } })).toThrow(
+      'Cannot use configuration "command line": 1 fault\n  command line: admin.port: -1 is too small',
+    );
+  });
+
+  it('is to blame for its own faults', () => {
+    const wrong = () => ({ admin: { port: -1 } });
+    expect(() => parseConfig('log: {}', 'f', { base: wrong })).toThrow(
+      'command line: admin.port: -1 is too small',
+    );
   });
 });
 

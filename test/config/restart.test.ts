@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { z } from 'zod';
-import { atRunTime, atStart, countsAtStartOnly } from '../../src/config/restart.ts';
+import { atRunTime, atStart, countsAtStartOnly, wholeAtStart } from '../../src/config/restart.ts';
 import { configSchema } from '../../src/config/schema.ts';
 
 const schema = z.strictObject({
@@ -31,6 +31,50 @@ describe('limits.store', () => {
     expect(atRunTime(configSchema, {}, next)).toEqual({
       written: { ...next, limits: { rules: [{ name: 'a', requests: 1 }] } },
       waiting: ['limits.store'],
+    });
+  });
+});
+
+describe('wholeAtStart()', () => {
+  it('keeps the description of the section', () => {
+    const section = wholeAtStart(z.strictObject({ kind: z.string() }).describe('How.'), 'kind');
+    expect(section.meta()).toEqual({ description: 'How.', 'x-restart': 'kind' });
+    expect(countsAtStartOnly(section)).toBe(false);
+  });
+});
+
+describe('discovery', () => {
+  const list = { static: { backends: [{ url: 'http://a:1' }] } };
+  const inKubernetes = { kubernetes: { pods: [{}] } };
+  it.each([
+    ['another type', list, inKubernetes, list, ['discovery.type']],
+    ['another type and back', inKubernetes, { dnsInterval: '1m' }, inKubernetes, ['discovery.type']],
+    [
+      'another type that is written down',
+      { type: 'static', ...list },
+      { type: 'kubernetes', ...inKubernetes },
+      { type: 'static', ...list },
+      ['discovery.type'],
+    ],
+    ['the type is written down', list, { type: 'static', ...list }, { type: 'static', ...list }, []],
+    [
+      'other pods',
+      inKubernetes,
+      { kubernetes: { pods: [{ port: 1 }] } },
+      { kubernetes: { pods: [{ port: 1 }] } },
+      [],
+    ],
+    [
+      'another API server',
+      inKubernetes,
+      { kubernetes: { pods: [{ port: 1 }], kubeconfig: '/a', silenceTimeout: '1m' } },
+      { kubernetes: { pods: [{ port: 1 }] } },
+      ['discovery.kubernetes.kubeconfig', 'discovery.kubernetes.silenceTimeout'],
+    ],
+  ])('knows what waits: %s', (_, running, next, written, waiting) => {
+    expect(atRunTime(configSchema, { discovery: running }, { discovery: next, stats: {} })).toEqual({
+      written: { discovery: written, stats: {} },
+      waiting,
     });
   });
 });

@@ -34,10 +34,24 @@ const chartFields = [
   'affinity',
   'tolerations',
   'topologySpreadConstraints',
+  // Of Sluice's own chart.
+  'envoy',
+  'grpc',
+  'imagePullSecrets',
+  'networkPolicy',
+  'podAnnotations',
+  'podDisruptionBudget',
+  'podLabels',
+  'priorityClassName',
+  'rbac',
+  'secretConfig',
+  'service',
+  'serviceAccount',
+  'serviceMonitor',
 ] as const;
 
 /** What the chart says as Sluice's own form does, beside `config`. */
-const ownSections = ['fairness', 'sessionBoost'] as const;
+const ownSections = ['fairness', 'sessionBoost', 'auth', 'discovery'] as const;
 
 /** What the chart passes on to Kthena's router, and what says it in a configuration. */
 const movedFields: Readonly<Record<string, string>> = {
@@ -53,8 +67,14 @@ function valuesAt(place: ConfigPath): Dialect {
     name: `Helm values under ${place.join('.')}`,
     recognises: (root) => valueAt(root, place) !== undefined,
     toSluice(root) {
-      const { config, fairness = {}, sessionBoost = {} } = mappingAt(root, place);
-      return { ...(isMapping(config) ? config : {}), fairness, sessionBoost };
+      const { config, ...values } = mappingAt(root, place);
+      const beside = Object.entries(values).filter(([name]) => isOwnSection(name));
+      return {
+        ...(isMapping(config) ? config : {}),
+        fairness: {},
+        sessionBoost: {},
+        ...Object.fromEntries(beside),
+      };
     },
     check: (root) => [
       ...otherPlaces(root, place),
@@ -122,7 +142,7 @@ function fieldFault(key: string, place: ConfigPath): string | undefined {
     return `is not read here: write ${movedFields[key]!} under ${place.join('.')}.config`;
   if (own.includes(key)) return undefined;
   const hint = didYouMean(key, [...own, ...Object.keys(movedFields)]);
-  return `there is no field ${shown(key)} here${hint === '' ? '; Sluice reads fairness, sessionBoost and config' : hint}`;
+  return `there is no field ${shown(key)} here${hint === '' ? `; Sluice reads ${ownSections.join(', ')} and config` : hint}`;
 }
 
 function elsewhere(section: string, place: ConfigPath): string {

@@ -6,6 +6,7 @@ import { isMapping, type Written } from '../written.ts';
 import type { ConfigPath, Dialect, Finding } from './dialect.ts';
 import { aliasedModels, aliasFaults } from './vllm-router-aliases.ts';
 import { backendLists, backendsByModel, type BackendForm } from './vllm-router-backends.ts';
+import { podFaults, podFieldInFile, podFields, podsFromFields } from './vllm-router-pods.ts';
 import { logicFault, schedulerFor } from './vllm-router-logics.ts';
 import { notOneOf, stated, unknownFields, type ReadField } from './vllm-router-values.ts';
 
@@ -37,9 +38,7 @@ const readFields = [
   ...Object.keys(healthCheckFields),
   'static_aliases',
   'session_key',
-  'k8s_port',
-  'k8s_namespace',
-  'k8s_label_selector',
+  ...podFields,
   'callbacks',
 ];
 
@@ -125,13 +124,7 @@ function discoverySection(value: ReadField, backends: BackendForm): Written | un
     case 'static':
       return { static: stated({ backends: backends.read(value), healthChecks: healthChecks(value) }) };
     case 'k8s':
-      return {
-        kubernetes: stated({
-          port: value('k8s_port'),
-          namespace: value('k8s_namespace'),
-          labelSelector: value('k8s_label_selector'),
-        }),
-      };
+      return { kubernetes: { pods: [podsFromFields(value)] } };
     default:
       return undefined;
   }
@@ -151,16 +144,9 @@ function discoveryInFile(part: PropertyKey | undefined, rest: ConfigPath, backen
     return [field ?? 'static_backend_health_checks'];
   }
   if (part === 'static') return backends.toFile(rest);
-  switch (part === 'kubernetes' ? rest[0] : undefined) {
-    case 'port':
-      return ['k8s_port'];
-    case 'namespace':
-      return ['k8s_namespace'];
-    case 'labelSelector':
-      return ['k8s_label_selector'];
-    default:
-      return ['service_discovery'];
-  }
+  // The path of what pods have is `kubernetes.pods[0].<field>`.
+  const podField = part === 'kubernetes' ? podFieldInFile(rest[2]) : undefined;
+  return [podField ?? 'service_discovery'];
 }
 
 function sessionsSection(key: unknown): Written | undefined {
@@ -174,6 +160,7 @@ function faultsOf(value: ReadField, backends: BackendForm): Finding[] {
   if (!discoveries.some((known) => known === discovery))
     faults.push({ path: ['service_discovery'], message: notOneOf(discovery, discoveries) });
   if (discovery === 'static') faults.push(...backends.check(value));
+  if (discovery === 'k8s') faults.push(...podFaults(value));
 
   const logic = value('routing_logic');
   const wrongLogic = logicFault(logic);

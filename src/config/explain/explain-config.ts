@@ -42,10 +42,11 @@ const remarks: Readonly<Record<string, (effective: unknown) => readonly string[]
       ? ['no issuer: nobody has to show a token']
       : [],
   discovery(effective) {
+    if (valueAt(effective, ['kubernetes']) !== undefined) return [];
     const backends = valueAt(effective, ['static', 'backends']);
     return Array.isArray(backends) && backends.length > 0
       ? []
-      : ['none here: name engines with --static-backends'];
+      : ['none here: name engines with --static-backends, or find them with --service-discovery k8s'];
   },
 };
 

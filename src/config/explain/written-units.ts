@@ -11,11 +11,15 @@ const samples: Readonly<Record<Unit, readonly string[]>> = {
   size: ['1B', '1KiB', '1MiB', '1GiB'],
 };
 
+const word = 'a';
+
 /** What a field measures; undefined where it is neither a duration nor a size. Found out by asking what it accepts. */
 export function unitOf(schema: z.core.$ZodType): Unit | undefined {
   const written = writtenSchema(schema);
   if (!(written instanceof z.ZodUnion)) return undefined;
   const accepts = (sample: string): boolean => z.safeParse(schema, sample).success;
+  // Whoever takes any word may take these for names.
+  if (accepts(word)) return undefined;
   if (!samples.duration.some(accepts)) return samples.size.some(accepts) ? 'size' : undefined;
   return samples.size.some(accepts) ? undefined : 'duration';
 }

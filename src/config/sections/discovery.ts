@@ -1,7 +1,10 @@
 /** The `discovery` section. */
 import { z } from 'zod';
 import { withoutUser } from '../describe-issue.ts';
+import { atStart } from '../restart.ts';
 import { duration } from '../units.ts';
+import { valueAt } from '../written.ts';
+import { discoveryKubernetesSection } from './discovery-kubernetes.ts';
 
 /** The words of vllm-router's `--static-model-types`. */
 const modelTypes = [
@@ -53,6 +56,14 @@ const healthChecks = z
 /** Where the endpoints come from. */
 export const discoverySection = z
   .strictObject({
+    type: atStart(
+      z
+        .enum(['static', 'kubernetes'])
+        .optional()
+        .describe(
+          'Absent: `kubernetes` where there is a section of this name, else `static`. Where it changes, the whole section waits for a restart.',
+        ),
+    ),
     dnsInterval: duration().default(10_000).describe('How often host names of endpoints are resolved again.'),
     static: z
       .strictObject({
@@ -82,8 +93,60 @@ export const discoverySection = z
       })
       .prefault({})
       .describe('Endpoints that are listed here.'),
+    kubernetes: discoveryKubernetesSection
+      .optional()
+      .describe('Endpoints that the API server of Kubernetes knows, in place of those that are listed.'),
   })
-  .transform(({ dnsInterval, ...rest }) => ({ ...rest, dnsIntervalMs: dnsInterval }));
+  // Even where other fields have faults: all are to be told at once.
+  .superRefine(
+    (section, context) => {
+      for (const { path, message } of contradictions(section))
+        context.addIssue({ code: 'custom', path, message });
+    },
+    { when: () => true },
+  )
+  .transform(({ dnsInterval, kubernetes, ...rest }) => ({
+    ...rest,
+    dnsIntervalMs: dnsInterval,
+    ...(kubernetes === undefined
+      ? { type: 'static' as const, kubernetes }
+      : { type: 'kubernetes' as const, kubernetes }),
+  }));
+
+interface Contradiction {
+  readonly path: string[];
+  readonly message: string;
+}
+
+/** Where the section says of endpoints that they come from two places, or from none. */
+function contradictions(section: unknown): Contradiction[] {
+  const type = valueAt(section, ['type']);
+  const kubernetes = valueAt(section, ['kubernetes']);
+  if (kubernetes === undefined) {
+    const message = '"kubernetes" needs the section discovery.kubernetes, which says where the engines are';
+    return type === 'kubernetes' ? [{ path: ['type'], message }] : [];
+  }
+  const found: Contradiction[] = [];
+  if (type === 'static')
+    found.push({
+      path: ['type'],
+      message: '"static" stands beside the section discovery.kubernetes: keep one of the two',
+    });
+  const backends = valueAt(section, ['static', 'backends']);
+  if (Array.isArray(backends) && backends.length > 0)
+    found.push({
+      path: ['static', 'backends'],
+      message:
+        'lists engines, and discovery.kubernetes or --service-discovery k8s finds others: keep one of the two',
+    });
+  if (valueAt(section, ['static', 'healthChecks', 'intervalMs']) !== undefined)
+    found.push({
+      path: ['static', 'healthChecks', 'enabled'],
+      message:
+        'true is for engines that are listed, and discovery.kubernetes or --service-discovery k8s finds others: remove it',
+    });
+  return found;
+}
 
 function isBackendUrl(text: string): boolean {
   const url = URL.parse(text);

@@ -1,4 +1,4 @@
-/** A folder as Kubernetes mounts a ConfigMap: one file for each key. */
+/** Which key of a ConfigMap holds the configuration, and which file of a folder as Kubernetes mounts one. */
 import { readdirSync, statSync } from 'node:fs';
 import { configKeys, configKeysText, listed, mistypedKey } from './config-keys.ts';
 import { faultOfAll, refusal } from './mistake.ts';
@@ -15,14 +15,23 @@ export function configKeyIn(folder: string): string {
   const names = unlessUnreadable(folder, () => readdirSync(folder))
     .filter((name) => !name.startsWith('.'))
     .sort();
-  const found = configKeys.filter((key) => names.includes(key));
-  if (found.length === 1) return found[0]!;
-  throw refusal(folder, [faultOfAll(folder, found.length === 0 ? missing(names) : surplus(found))]);
+  return configKeyAmong(names, folder, ", or the path of a file in place of the folder's");
 }
 
-function missing(names: readonly string[]): string {
+/**
+ * The key of these that holds the configuration; `holder` is what has them. Throws ConfigError where it is none, or not
+ * clear which one.
+ */
+export function configKeyAmong(names: readonly string[], holder: string, otherwise = ''): string {
+  const found = configKeys.filter((key) => names.includes(key));
+  if (found.length === 1) return found[0]!;
+  const message = found.length === 0 ? missing(names, otherwise) : surplus(found);
+  throw refusal(holder, [faultOfAll(holder, message)]);
+}
+
+function missing(names: readonly string[], otherwise: string): string {
   const there = names.length === 0 ? 'is empty' : `holds ${listed(names.map(quoted))}`;
-  return `${there}; needed is ${configKeysText}, or the path of a file in place of the folder's${mistypedKey(names)}`;
+  return `${there}; needed is ${configKeysText}${otherwise}${mistypedKey(names)}`;
 }
 
 function surplus(keys: readonly string[]): string {

@@ -1,7 +1,7 @@
 /** From a path to the one mapping that configures Sluice, out of files, folders, documents and manifests. */
 import path from 'node:path';
 import type { ConfigPath } from '../dialects/dialect.ts';
-import { configKeyIn, isFolder } from './config-folder.ts';
+import { configKeyAmong, configKeyIn, isFolder } from './config-folder.ts';
 import { refusal } from './mistake.ts';
 import type { Position } from './placed-text.ts';
 import { skippedText, sourceFaults } from './source-faults.ts';
@@ -37,6 +37,13 @@ export function readConfigSource(source: string): ConfigSource {
   const file = path.join(source, key);
   const found = parseConfigSource(readSourceText(file), file);
   return found.form === '' ? { ...found, form: `key ${key} of folder "${source}"` } : found;
+}
+
+/** The same for the texts of a ConfigMap by their keys; `name` is what faults call it. Throws ConfigError. */
+export function parseConfigKeys(texts: Readonly<Record<string, string>>, name: string): ConfigSource {
+  const key = configKeyAmong(Object.keys(texts), name);
+  const found = parseConfigSource(texts[key] ?? '', `${name}/${key}`);
+  return found.form === '' ? { ...found, form: `key ${key} of ${name}` } : found;
 }
 
 /** The same for a text; `file` is what faults call it. Throws ConfigError. */

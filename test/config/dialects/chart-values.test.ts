@@ -255,6 +255,20 @@ describe('chartValues', () => {
     expect(toFile()).toBe(`${place}.config`);
   });
 
+  it('puts auth and discovery at the top as well, where they are said', () => {
+    const text =
+      'inferGateway: { auth: { issuer: x }, discovery: { dnsInterval: 1s }, config: { limits: {} }, envoy: {}, grpc: {} }';
+    expect(toSluice(text)).toEqual({
+      fairness: {},
+      sessionBoost: {},
+      auth: { issuer: 'x' },
+      discovery: { dnsInterval: '1s' },
+      limits: {},
+    });
+    expect(findings(text)).toEqual([]);
+    expect(toSluice('inferGateway: {}')).toEqual({ fairness: {}, sessionBoost: {} });
+  });
+
   it('leaves to the schema what fairness, sessionBoost and config hold', () => {
     const text =
       'inferGateway: { fairness: { windowSise: 5m }, sessionBoost: { timeuot: 5s }, config: { sheduler: {} } }';
@@ -277,8 +291,10 @@ describe('chartValues', () => {
       ['networking.inferGateway.replica: there is no field "replica" here; did you mean "replicas"?'],
     ],
     [
-      'kthenaRouter: { auth: { issuer: x } }',
-      ['kthenaRouter.auth: there is no field "auth" here; Sluice reads fairness, sessionBoost and config'],
+      'kthenaRouter: { scheduler: {} }',
+      [
+        'kthenaRouter.scheduler: there is no field "scheduler" here; Sluice reads fairness, sessionBoost, auth, discovery and config',
+      ],
     ],
     [
       'kthenaRouter: { accessLog: { enabled: false }, drainTimeout: 5m }',
@@ -306,7 +322,7 @@ describe('chartValues', () => {
     ],
     [
       '{ kthenaRouter: {}, auth: { issuer: x } }',
-      ['auth: is not read here: write it under kthenaRouter.config'],
+      ['auth: is not read here: write it under kthenaRouter.auth'],
     ],
     [
       'networking: { kthenaRouter: {}, plugins: {}, enabled: true }',

@@ -220,17 +220,62 @@ configMapName: routes
     };
     expect(vllmRouter.check?.(root)).toEqual([]);
     expect(vllmRouter.toSluice(root)['discovery']).toEqual({
-      kubernetes: { port: 8000, namespace: 'llm', labelSelector: 'app=vllm' },
+      kubernetes: { pods: [{ namespaces: ['llm'], labelSelectors: ['app=vllm'], port: 8000 }] },
     });
-    const camel = { serviceDiscovery: 'k8s', k8sPort: 8000, k8sNamespace: null };
-    expect(staticRouteSpec.toSluice(camel)['discovery']).toEqual({ kubernetes: { port: 8000 } });
+    const camel = { serviceDiscovery: 'k8s', k8sPort: 9000, k8sNamespace: null };
+    expect(staticRouteSpec.toSluice(camel)['discovery']).toEqual({
+      kubernetes: { pods: [{ namespaces: ['default'], labelSelectors: [], port: 9000 }] },
+    });
+  });
+
+  const k8s = { service_discovery: 'k8s', routing_logic: 'roundrobin' };
+  it.each<[object, object]>([
+    [{}, { namespaces: ['default'], labelSelectors: [], port: 8000 }],
+    [
+      { k8s_namespace: null, k8s_port: null, k8s_label_selector: null },
+      { namespaces: ['default'], labelSelectors: [], port: 8000 },
+    ],
+    [{ k8s_label_selector: '' }, { labelSelectors: [] }],
+    [{ k8s_label_selector: 'app in (a, b),tier=x' }, { labelSelectors: ['app in (a, b),tier=x'] }],
+    [{ k8s_namespace: 'one, two' }, { namespaces: ['one', 'two'] }],
+    [{ k8s_port: 'http' }, { port: 'http' }],
+    [{ static_backends: 'http://a:1', static_backend_health_checks: true }, { port: 8000 }],
+  ])('finds pods where %j says', (fields, pods) => {
+    const { config } = parseConfig(JSON.stringify({ ...k8s, ...fields }), 'f');
+    expect(config.discovery).toMatchObject({
+      type: 'kubernetes',
+      static: { backends: [], healthChecks: undefined },
+      kubernetes: { pods: [pods], inferencePools: [], services: [] },
+    });
+  });
+
+  it.each<[object, string]>([
+    [{ k8s_namespace: 'Team A' }, '1:73 k8s_namespace: "Team A" is not the name of a namespace'],
+    [{ k8s_namespace: '' }, '1:73 k8s_namespace: "" names no namespace'],
+    [
+      { k8s_namespace: 5 },
+      '1:73 k8s_namespace: 5 is neither a list nor a string with commas between its items',
+    ],
+    [{ k8s_port: 0 }, '1:68 k8s_port: 0 is too small: the least is 1'],
+    [{ k8s_port: '8000' }, '1:68 k8s_port: "8000" is not a whole number from 1 to 65535: remove the quotes'],
+    [
+      { k8s_label_selector: 'app:vllm' },
+      '1:78 k8s_label_selector: "app:vllm" is no label selector: write it like app=vllm, app in (a, b), or !app, with commas between',
+    ],
+  ])('refuses %j', (fields, fault) => {
+    expect(faultsOf(JSON.stringify({ ...k8s, ...fields }))).toEqual([fault]);
   });
 
   it.each([
-    [['discovery', 'kubernetes', 'labelSelector'], ['k8s_label_selector'], ['k8sLabelSelector']],
-    [['discovery', 'kubernetes', 'namespace'], ['k8s_namespace'], ['k8sNamespace']],
-    [['discovery', 'kubernetes', 'port'], ['k8s_port'], ['k8sPort']],
+    [
+      ['discovery', 'kubernetes', 'pods', 0, 'labelSelectors', 0],
+      ['k8s_label_selector'],
+      ['k8sLabelSelector'],
+    ],
+    [['discovery', 'kubernetes', 'pods', 0, 'namespaces', 1], ['k8s_namespace'], ['k8sNamespace']],
+    [['discovery', 'kubernetes', 'pods', 0, 'port'], ['k8s_port'], ['k8sPort']],
     [['discovery', 'kubernetes'], ['service_discovery'], ['serviceDiscovery']],
+    [['discovery', 'type'], ['service_discovery'], ['serviceDiscovery']],
     [['discovery', 'static', 'backends'], ['static_backends'], ['staticBackends']],
     [
       ['discovery', 'static', 'backends', 1, 'url'],

@@ -51,7 +51,7 @@ Auth
   no issuer: nobody has to show a token
 
 Discovery
-  none here: name engines with --static-backends
+  none here: name engines with --static-backends, or find them with --service-discovery k8s
 
 Everything else
   has its default
@@ -88,12 +88,36 @@ Everything else
 
   it('says that engines are missing even where the section says something else', () => {
     expect(blocks('discovery: { dnsInterval: 1m }')).toHaveProperty('Discovery', [
-      'none here: name engines with --static-backends',
+      'none here: name engines with --static-backends, or find them with --service-discovery k8s',
       'dnsInterval | 1m',
       'static.backends | none (default)',
       'static.healthChecks.enabled | false (default)',
       'static.healthChecks.interval | 1m (default)',
       'static.healthChecks.timeout | 10s (default)',
+    ]);
+  });
+
+  it('says how engines are found in Kubernetes', () => {
+    expect(
+      blocks('discovery: { kubernetes: { pods: [{ port: http }, {}], services: [{ name: a }] } }'),
+    ).toHaveProperty('Discovery', [
+      'dnsInterval | 10s (default)',
+      'static.backends | none (default)',
+      'static.healthChecks.enabled | false (default)',
+      'static.healthChecks.interval | 1m (default)',
+      'static.healthChecks.timeout | 10s (default)',
+      'kubernetes.silenceTimeout | 30s (default)',
+      'kubernetes.pods[0].namespaces | none (default)',
+      'kubernetes.pods[0].labelSelectors | none (default)',
+      'kubernetes.pods[0].port | http',
+      'kubernetes.pods[0].tls | false (default)',
+      'kubernetes.pods[1].namespaces | none (default)',
+      'kubernetes.pods[1].labelSelectors | none (default)',
+      'kubernetes.pods[1].port | 8000 (default)',
+      'kubernetes.pods[1].tls | false (default)',
+      'kubernetes.inferencePools | none (default)',
+      'kubernetes.services[0].name | a',
+      'kubernetes.services[0].tls | false (default)',
     ]);
   });
 

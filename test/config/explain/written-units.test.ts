@@ -68,6 +68,7 @@ describe('unitOf()', () => {
     ['a text', z.string(), undefined],
     ['a number', z.number(), undefined],
     ['a text or a number', z.union([z.string(), z.number()]), undefined],
+    ['a number or a name, which 1s may be', z.union([z.int(), z.string().regex(/^[a-z0-9]+$/)]), undefined],
   ])('knows %s', (_, schema, unit) => {
     expect(unitOf(schema)).toBe(unit);
   });

@@ -58,6 +58,36 @@ static_aliases: "gpt-4o:llama-3,small:qwen-2"
 callbacks: ""
 `;
 
+const inKubernetes = `
+discovery:
+  type: kubernetes
+  dnsInterval: 1m
+  kubernetes:
+    kubeconfig: /etc/sluice/kubeconfig
+    context: prod
+    silenceTimeout: 1m
+    pods:
+      - namespaces: [llm, default]
+        labelSelectors: ['app=vllm,tier!=old', 'app in (a, b)', '!spare']
+        port: http
+        container: vllm
+        tls: true
+      - port: 9000
+    inferencePools:
+      - { namespace: llm, name: llama-3, tls: true }
+    services:
+      - { namespace: llm, name: engines, port: http }
+      - { name: others, port: 8000 }
+`;
+
+const podsOfRouter = `
+service_discovery: k8s
+routing_logic: prefixaware
+k8s_namespace: llm
+k8s_port: 8000
+k8s_label_selector: app=vllm
+`;
+
 const chart = `
 networking:
   kthenaRouter:
@@ -86,6 +116,8 @@ export const ours: readonly string[] = [
   callers,
   anonymous,
   byModel,
+  inKubernetes,
+  podsOfRouter,
   chart,
 ];
 

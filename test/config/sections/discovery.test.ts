@@ -14,9 +14,69 @@ function faultsOf(written: object): string[] {
 describe('discoverySection', () => {
   it('has no health checks by default', () => {
     expect(discoverySection.parse({})).toEqual({
+      type: 'static',
       dnsIntervalMs: 10_000,
       static: { backends: [], healthChecks: undefined },
+      kubernetes: undefined,
     });
+  });
+
+  const kubernetes = { pods: [{}] };
+  it.each<[object, object]>([
+    [{}, { type: 'static', kubernetes: undefined }],
+    [{ type: 'static' }, { type: 'static', kubernetes: undefined }],
+    [{ type: 'static', static: { backends: [{ url: 'http://a:1' }] } }, { type: 'static' }],
+    [{ kubernetes }, { type: 'kubernetes', kubernetes: { silenceTimeoutMs: 30_000 } }],
+    [
+      { type: 'kubernetes', kubernetes },
+      { type: 'kubernetes', kubernetes: { inferencePools: [] } },
+    ],
+    [{ kubernetes, static: { backends: [] } }, { type: 'kubernetes' }],
+    [{ kubernetes, static: { healthChecks: { enabled: false, interval: 5 } } }, { type: 'kubernetes' }],
+  ])('of %j says where endpoints come from', (written, expected) => {
+    expect(discoverySection.parse(written)).toMatchObject(expected);
+  });
+
+  const backends = [{ url: 'http://a:1', type: 'chat' }];
+  const needsSection =
+    'type: "kubernetes" needs the section discovery.kubernetes, which says where the engines are';
+  const besideList =
+    'static.backends: lists engines, and discovery.kubernetes or --service-discovery k8s finds others: keep one of the two';
+  const besideChecks =
+    'static.healthChecks.enabled: true is for engines that are listed, and discovery.kubernetes or --service-discovery k8s finds others: remove it';
+  it.each<[string, object, string[]]>([
+    ['kubernetes without its section', { type: 'kubernetes' }, [needsSection]],
+    [
+      'kubernetes without its section beside other faults',
+      { type: 'kubernetes', dnsInterval: 0, static: { backends: 5 } },
+      [
+        'dnsInterval: duration 0 is out of range: more than 0 to 24 days',
+        'static.backends: 5 is not a list',
+        needsSection,
+      ],
+    ],
+    [
+      'static beside the other section',
+      { type: 'static', kubernetes },
+      ['type: "static" stands beside the section discovery.kubernetes: keep one of the two'],
+    ],
+    ['a list beside the other section', { kubernetes, static: { backends } }, [besideList]],
+    [
+      'health checks beside the other section',
+      { kubernetes, static: { healthChecks: { enabled: true } } },
+      [besideChecks],
+    ],
+    [
+      'all of it at once',
+      { kubernetes: {}, static: { backends, healthChecks: { enabled: true } } },
+      ['kubernetes: names no engines: give pods, inferencePools or services', besideList, besideChecks],
+    ],
+    ['another type', { type: 'k8s' }, ['type: "k8s" is not one of "static", "kubernetes"']],
+  ])('refuses %s', (_, written, faults) => {
+    const issues = discoverySection.safeParse(written).error?.issues ?? [];
+    expect(issues.map((issue) => `${issue.path.join('.')}: ${describeIssue(issue, written)}`)).toEqual(
+      faults,
+    );
   });
 
   it.each<[object, object | undefined]>([
