@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import { isDeepStrictEqual } from 'node:util';
-import { createAccounting } from './accounting.ts';
+import { createAccounting, type StoreStatus } from './accounting.ts';
 import {
   announceConfiguration,
   announceInferenceCheck,
@@ -297,6 +297,7 @@ export async function startServe(options: AppOptions): Promise<App> {
     routes: [
       ...createHealthRoutes({
         checks,
+        degraded: () => degradedParts(discovery.sources(), accounting.store()),
         summary: () => ({
           version,
           endpoints: store.snapshot.endpoints.length,
@@ -428,6 +429,14 @@ export async function startServe(options: AppOptions): Promise<App> {
 
 /** How long a model is known of which all pods went away. */
 const podModelMemoryMs = 600_000;
+
+/** Dependencies that are away while Sluice goes on without them. */
+function degradedParts(sources: readonly SourceStatus[], store: StoreStatus | undefined): readonly string[] {
+  const problems = sources.map(({ problem }) => problem);
+  if (store?.up === false)
+    problems.push(`Redis at ${store.address} is away: limits and ledger go on without other replicas`);
+  return problems.filter((problem) => problem !== undefined);
+}
 
 /** Undefined where nothing is followed. A problem here is no reason not to be ready: the last known endpoints are there. */
 function kubernetesSummary(sources: readonly SourceStatus[]): object | undefined {

@@ -7,12 +7,18 @@ export type ReadinessCheck = () => string | undefined;
 export interface HealthDeps {
   /** Asked in this order at each request: cheap, and must not throw. */
   readonly checks: readonly ReadinessCheck[];
+  /** What does not work and does not keep Sluice from serving, e.g. a dependency that is away. Default: nothing. */
+  readonly degraded?: () => readonly string[];
   /** Sections of `/health` besides status and reasons: versions, counts, refused configurations. No secrets. */
   readonly summary: () => Readonly<Record<string, unknown>>;
 }
 
 /** Creates the health pages. `/healthz` tells that the process answers and nothing more: restarting cures no dependency. */
-export function createHealthRoutes({ checks, summary }: HealthDeps): readonly AdminRoute[] {
+export function createHealthRoutes({
+  checks,
+  degraded = () => [],
+  summary,
+}: HealthDeps): readonly AdminRoute[] {
   const reasonsNotReady = (): readonly string[] =>
     checks.map((check) => check()).filter((reason) => reason !== undefined);
   return [
@@ -23,12 +29,14 @@ export function createHealthRoutes({ checks, summary }: HealthDeps): readonly Ad
     },
     {
       path: '/readyz',
-      description: 'Readiness: 200, or 503 with the reasons',
+      description: 'Readiness: 200, or 503 with the reasons; what is degraded all the same',
       answer() {
         const reasons = reasonsNotReady();
+        const problems = degraded();
+        const more = problems.length === 0 ? {} : { degraded: problems };
         return reasons.length === 0
-          ? { status: 200, body: { status: 'ready' } }
-          : { status: 503, body: { status: 'not ready', reasons } };
+          ? { status: 200, body: { status: 'ready', ...more } }
+          : { status: 503, body: { status: 'not ready', reasons, ...more } };
       },
     },
     {

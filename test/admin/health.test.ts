@@ -28,6 +28,25 @@ describe('createHealthRoutes()', () => {
     });
   });
 
+  it('/readyz says what is degraded, and is ready all the same', async () => {
+    const pageWith = (reasons: readonly string[]) => {
+      const routes = createHealthRoutes({
+        checks: reasons.map((reason) => () => reason),
+        degraded: () => ['Redis is away'],
+        summary: () => ({}),
+      });
+      return routes.find(({ path }) => path === '/readyz')!.answer(new URLSearchParams());
+    };
+    expect(await pageWith([])).toEqual({
+      status: 200,
+      body: { status: 'ready', degraded: ['Redis is away'] },
+    });
+    expect(await pageWith(['draining'])).toMatchObject({
+      status: 503,
+      body: { degraded: ['Redis is away'] },
+    });
+  });
+
   it('/health adds the summary and is always 200', async () => {
     expect(await get('/health', ['draining'], { version: '1' })).toEqual({
       status: 200,

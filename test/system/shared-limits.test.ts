@@ -205,6 +205,10 @@ describe('a Redis that goes away', () => {
         status: 'healthy',
         limits: { address, up: false, problem: expect.stringMatching(/./) },
       });
+      expect(await gateway.admin('/readyz')).toEqual({
+        status: 'ready',
+        degraded: [expect.stringContaining(address)],
+      });
       await gateway.line(({ msg }) => msg.startsWith(`Cannot reach Redis at ${address}: `));
     }
 
