@@ -252,6 +252,7 @@ export async function startServe(options: AppOptions): Promise<App> {
     async prepare(next) {
       const nextTrust = await engineTrust(next);
       const nextChecks = inferenceCheckOptions(next, nextTrust);
+      const followNext = discovery.prepare(next);
       const nextAuthenticator = isSameAuth(next, live.current.config)
         ? authenticator
         : await startedAuthenticator(authDeps(), next);
@@ -272,7 +273,7 @@ export async function startServe(options: AppOptions): Promise<App> {
         // Before discovery: what is new is held back at once.
         inferenceChecks.update(nextChecks);
         traffic.update(next.stats);
-        discovery.update(next);
+        followNext();
         log.level = next.log.level;
       };
     },

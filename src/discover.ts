@@ -23,8 +23,12 @@ export interface DiscoverDeps {
 
 export interface Discover {
   start(): void;
-  /** Follows another configuration of the same type. */
-  update(config: Config): void;
+  /**
+   * Makes another configuration of the same type ready: the result follows it, and cannot fail.
+   *
+   * @throws Error where it has no engines; what is followed stays.
+   */
+  prepare(config: Config): () => void;
   /** What is followed in Kubernetes; empty where nothing is. */
   sources(): readonly SourceStatus[];
   stop(): Promise<void>;
@@ -45,7 +49,10 @@ function discoverList(deps: DiscoverDeps, config: Config): Discover {
   const discovery = createStaticDiscovery({ ...deps, resolve: resolveBySystem, ...listOptions(config) });
   return {
     start: () => discovery.start(),
-    update: (next) => discovery.update(listOptions(next)),
+    prepare(next) {
+      const options = listOptions(next);
+      return () => discovery.update(options);
+    },
     sources: () => [],
     stop() {
       discovery.stop();
@@ -77,7 +84,10 @@ async function discoverKubernetes(deps: DiscoverDeps, config: Config): Promise<D
   });
   return {
     start: () => discovery.start(),
-    update: (next) => discovery.update(sourcesOf(next)),
+    prepare(next) {
+      const sources = sourcesOf(next);
+      return () => discovery.update(sources);
+    },
     sources: () => discovery.status(),
     async stop() {
       discovery.stop();

@@ -69,6 +69,17 @@ describe('startServe()', () => {
     );
   });
 
+  it('refuses a new configuration without engines whole: what is in effect stays', async () => {
+    const reload = () => testConfig([], 'log: { level: error }');
+    const app = await start({ reload });
+    const before = app.config();
+    await app.reload();
+    expect(app.config()).toBe(before);
+    expect(await (await fetch(`${app.adminUrl}/health`)).json()).toMatchObject({
+      config: { lastReloadSuccessful: false },
+    });
+  });
+
   it('says that the port of the admin pages is taken', async () => {
     const [adminPort, grpcPort] = [await taken(), await freePort()];
     await expect(
