@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { startServe, type App, type AppOptions } from './app.ts';
 import type { Config } from './config/schema.ts';
+import { longestPatienceMs } from './config/sections/envoy.ts';
 import { longestWaitMs } from './config/sections/queueing.ts';
 import { parseSocketAddress } from './envoy/address.ts';
 import { envoyBootstrap, type BootstrapOptions } from './envoy/bootstrap.ts';
@@ -108,9 +109,6 @@ export function managedBootstrap(config: Config, listen: string, extProc: string
     engineTls: engineTls(envoy.upstreamTls),
   };
 }
-
-/** Envoy takes no longer timeout of a message. */
-const longestPatienceMs = 3_600_000;
 
 function sendsUsage({ version }: EnvoyBinary): boolean {
   return atLeast(version, 1, 38);

@@ -2,7 +2,7 @@
 import { Redis } from 'ioredis';
 import { createBackoff } from '../lib/backoff.ts';
 import type { Clock, Timer } from '../lib/clock.ts';
-import { parseRedisUrl } from './redis-url.ts';
+import { parseRedisUrl } from '../lib/redis-url.ts';
 
 export interface RedisConnectionDeps {
   readonly clock: Clock;

@@ -17,6 +17,7 @@ const upstreamTls = z
 
 /** Envoy takes no longer timeout of a message. */
 const longestPatience = '1h';
+export const longestPatienceMs = 3_600_000;
 
 /** The Envoy that Sluice configures. */
 export const envoySection = z

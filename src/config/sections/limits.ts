@@ -1,5 +1,6 @@
 /** The `limits` section. */
 import { z } from 'zod';
+import { isRedisUrl } from '../../lib/redis-url.ts';
 import { shown } from '../describe-issue.ts';
 import { atStart } from '../restart.ts';
 import { duration, size } from '../units.ts';
@@ -56,29 +57,6 @@ export const limitsSection = z
 
 function isStore(text: string): boolean {
   return text === 'memory' || isRedisUrl(text);
-}
-
-function isRedisUrl(text: string): boolean {
-  const url = URL.parse(text);
-  return (
-    url !== null &&
-    /^rediss?:$/.test(url.protocol) &&
-    url.hostname !== '' &&
-    url.port !== '0' &&
-    /^\/?\d*$/.test(url.pathname) &&
-    !/[?#]/.test(text) &&
-    isDecodable(url.username + url.password)
-  );
-}
-
-/** In a password, `%` begins the code of a character. */
-function isDecodable(text: string): boolean {
-  try {
-    decodeURIComponent(text);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 function wrongStore(): string {

@@ -19,14 +19,15 @@ const defaultPort = 6379;
  */
 export function parseRedisUrl(url: string): RedisAddress {
   if (!URL.canParse(url)) refuse('it is not a URL', withoutCredentials(url));
-  const { protocol, hostname, port, username, password, pathname, search, hash } = new URL(url);
+  const { protocol, hostname, port, username, password, pathname } = new URL(url);
   const tls = protocol === 'rediss:';
   const shown = `${protocol}//${hostname}:${port === '' ? defaultPort : port}${pathname === '/' ? '' : pathname}`;
   if (protocol !== 'redis:' && !tls) refuse('it is neither redis:// nor rediss://', withoutCredentials(url));
   if (hostname === '') refuse('it has no host', withoutCredentials(url));
+  if (port === '0') refuse('no server has port 0', shown);
   const db = /^(?:\/(\d*))?$/.exec(pathname);
   if (db === null) refuse(`"${pathname.slice(1)}" is not the number of a database`, shown);
-  if (search !== '' || hash !== '') refuse('it goes on after the database, where nothing is read', shown);
+  if (/[?#]/.test(url)) refuse('it goes on after the database, where nothing is read', shown);
   return {
     host: hostname.replace(/^\[|\]$/g, ''),
     port: port === '' ? defaultPort : Number(port),
@@ -36,6 +37,16 @@ export function parseRedisUrl(url: string): RedisAddress {
     tls,
     shown,
   };
+}
+
+/** Whether `parseRedisUrl` reads it. */
+export function isRedisUrl(url: string): boolean {
+  try {
+    parseRedisUrl(url);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function refuse(what: string, shown: string): never {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { parseRedisUrl } from '../../src/redis/redis-url.ts';
+import { isRedisUrl, parseRedisUrl } from '../../src/lib/redis-url.ts';
 
 describe('parseRedisUrl()', () => {
   it.each([
@@ -25,6 +25,7 @@ describe('parseRedisUrl()', () => {
     ],
   ])('reads %s', (url, address, shown) => {
     expect(parseRedisUrl(url)).toEqual({ ...address, shown });
+    expect(isRedisUrl(url)).toBe(true);
   });
 
   it.each([
@@ -35,6 +36,8 @@ describe('parseRedisUrl()', () => {
     ['redis:///3', 'Cannot use the Redis "redis:///3": it has no host'],
     ['redis://u:sec#ret@cache', 'Cannot use the Redis "redis://…@cache": it is not a URL'],
     ['redis://u:100%@cache', 'Cannot use the Redis "redis://cache:6379": in user and password, % begins'],
+    ['redis://cache:0', 'Cannot use the Redis "redis://cache:0": no server has port 0'],
+    ['redis://cache?', 'Cannot use the Redis "redis://cache:6379": it goes on after the database'],
     ['redis://cache/main', 'Cannot use the Redis "redis://cache:6379/main": "main" is not the number'],
     [
       'redis://:secret@cache?db=3',
@@ -43,5 +46,6 @@ describe('parseRedisUrl()', () => {
   ])('refuses %s', (url, message) => {
     expect(() => parseRedisUrl(url)).toThrow(message);
     expect(() => parseRedisUrl(url)).toThrow('write redis://host:6379 or rediss://host:6379');
+    expect(isRedisUrl(url)).toBe(false);
   });
 });
