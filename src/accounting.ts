@@ -12,7 +12,7 @@ import type { Clock } from './lib/clock.ts';
 import type { FairnessMetrics } from './observability/fairness-metrics.ts';
 import { ledgerOptions, queueSettings } from './part-options.ts';
 import { createRedisConnection, type RedisChange, type RedisConnection } from './redis/connection.ts';
-import { createRedisLimitStore } from './redis/limit-store.ts';
+import { createRedisLimitStore, type RedisLimitStore } from './redis/limit-store.ts';
 import { createSharedLedger } from './redis/shared-ledger.ts';
 
 export interface AccountingDeps {
@@ -50,7 +50,7 @@ export interface Accounting extends Admit {
 
 /** What replicas share, over one connection. */
 interface Sharing {
-  readonly connection: RedisConnection;
+  readonly store: RedisLimitStore;
   start(): void;
   stop(): Promise<void>;
 }
@@ -87,9 +87,7 @@ export function createAccounting(deps: AccountingDeps, config: Config): Accounti
     redisUp: () => connection?.up,
   });
 
-  function share(
-    redis: RedisConnection,
-  ): Sharing & { readonly store: ReturnType<typeof createRedisLimitStore> } {
+  function share(redis: RedisConnection): Sharing {
     const store = createRedisLimitStore({ clock, connection: redis }, { replica });
     const shared = createSharedLedger(
       {
@@ -104,7 +102,6 @@ export function createAccounting(deps: AccountingDeps, config: Config): Accounti
     );
     redis.onChange((change) => deps.onStore(redis.address, change));
     return {
-      connection: redis,
       store,
       start() {
         void redis.start();

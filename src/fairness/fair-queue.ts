@@ -33,8 +33,8 @@ export interface FairQueueDeps {
   readonly freeSlots: () => number;
   /** Whether there is any engine: without one nobody is let go, whatever bounds the turns. Default: there is. */
   readonly isServed?: () => boolean;
-  /** Whether too many wait already, of other queues too: a bound besides `maxQueued`. */
-  readonly isCrowded?: () => boolean;
+  /** Whether too many wait already for this one, of other queues too: a bound besides `maxQueued`. */
+  readonly isCrowded?: (entry: QueueEntry) => boolean;
   /** Told of each turn. */
   readonly onRelease?: (waitedMs: number) => void;
   /** Told of everybody who leaves without one. */
@@ -50,6 +50,8 @@ export interface QueueEntry {
   /** The flow's share among others, more than 0. */
   readonly weight: number;
   readonly expected: TokenCount;
+  /** How much has to be kept of it while it waits. Default 0. */
+  readonly keptBytes?: number;
   /**
    * Called when its turn has come, before it is decided whose turn comes next: to reserve in a ledger that the policy
    * reads. Must not call the queue or throw.
@@ -255,10 +257,11 @@ export function createFairQueue(deps: FairQueueDeps, options: FairQueueOptions):
   }
 
   /** Undefined: there is room for one more to wait. */
-  function refusal(flow: string): JoinResult | undefined {
+  function refusal(entry: QueueEntry): JoinResult | undefined {
+    const { flow } = entry;
     const ofFlow = waiting.sizeOf(flow);
     const flowIsFull = ofFlow >= settings.maxQueuedPerFlow;
-    if (!flowIsFull && waiting.size < settings.maxQueued && isCrowded?.() !== true) return undefined;
+    if (!flowIsFull && waiting.size < settings.maxQueued && isCrowded?.(entry) !== true) return undefined;
     // A flow drains by its share of the turns.
     const turns = flowIsFull ? Math.min(waiting.size, ofFlow * waiting.flows) : waiting.size;
     const drainMs = drain.msFor(turns, clock.nowMs());
@@ -343,7 +346,7 @@ export function createFairQueue(deps: FairQueueDeps, options: FairQueueOptions):
         onRelease?.(0);
         return { kind: 'turn', turn };
       }
-      return refusal(entry.flow) ?? { kind: 'waiting', settled: wait(entry, onWait()) };
+      return refusal(entry) ?? { kind: 'waiting', settled: wait(entry, onWait()) };
     },
     poke: releaseAndArm,
     charged(flow, spent) {

@@ -10,6 +10,7 @@ import {
   type FlowView,
   type JoinResult,
   type LeaveReason,
+  type QueueEntry,
 } from './fair-queue.ts';
 import type { Ledger } from './ledger.ts';
 import { createFifoPolicy } from './policies/fifo.ts';
@@ -123,13 +124,12 @@ export function createModelQueues(deps: ModelQueuesDeps, initial: QueueSettings)
   const capacity = createEngineCapacity(engineOptions(initial));
   const suspects = createSuspects({ clock, onTrial: pokeAll });
   let settings = initial;
-  /** Of requests that wait, and of the one that asks. */
-  let keptBytes = 0;
-  let askedBytes = 0;
+  /** Of requests that wait. */
+  let keptInAll = 0;
 
-  function isCrowded(): boolean {
+  function isCrowded({ keptBytes = 0 }: QueueEntry): boolean {
     if (settings === undefined) return false;
-    return waitingInAll() >= settings.maxQueued || keptBytes + askedBytes > settings.maxQueuedBytes;
+    return waitingInAll() >= settings.maxQueued || keptInAll + keptBytes > settings.maxQueuedBytes;
   }
 
   function readyFor(model: string): readonly Endpoint[] {
@@ -214,15 +214,14 @@ export function createModelQueues(deps: ModelQueuesDeps, initial: QueueSettings)
   return {
     join(arrival, expected, reserve, onWait) {
       if (settings === undefined) return undefined;
-      const { id, caller, model, weight, sessionKey } = arrival;
+      const { id, caller, model, weight, keptBytes, sessionKey } = arrival;
       const { queue } = lines.get(model) ?? createLine(model, settings);
       const flow = settings.kind === 'session-boost' ? sessionFlow(sessionKey, id) : caller.id;
-      askedBytes = arrival.keptBytes;
-      const joined = queue.join({ flow, weight, expected, reserve }, onWait);
+      const joined = queue.join({ flow, weight, expected, keptBytes, reserve }, onWait);
       if (joined.kind === 'full') deps.onLeave?.(model, 'full');
-      if (joined.kind === 'waiting' && arrival.keptBytes > 0) {
-        keptBytes += arrival.keptBytes;
-        void joined.settled.then(() => (keptBytes -= arrival.keptBytes));
+      if (joined.kind === 'waiting' && keptBytes > 0) {
+        keptInAll += keptBytes;
+        void joined.settled.then(() => (keptInAll -= keptBytes));
       }
       return joined;
     },
