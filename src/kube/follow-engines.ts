@@ -3,7 +3,13 @@ import { serviceEngines, sliceEngines, type EndpointSlice, type SliceEngines } f
 import { allEngines, type EngineReport, type FoundEngines } from './engine-addresses.ts';
 import { poolMembers, type InferencePool, type PoolMembers } from './inference-pool.ts';
 import { podEndpoints, type EnginePort, type Pod } from './pod-endpoints.ts';
-import { createReflector, type ReflectorDeps, type ReflectorStatus } from './reflector.ts';
+import type { KubeObject } from './kube-object.ts';
+import {
+  createReflector,
+  type ReflectorDeps,
+  type ReflectorOptions,
+  type ReflectorStatus,
+} from './reflector.ts';
 
 /** A source of engines, in one namespace. */
 export type EngineSource =
@@ -68,30 +74,20 @@ interface PodChoice {
 }
 
 function followPods(
-  { silenceTimeoutMs, ...deps }: FollowDeps,
+  deps: FollowDeps,
   { namespace, labelSelector }: PodChoice,
   port: EnginePort,
   onReport: OnEngines,
 ): EngineFollower {
-  let found = none;
-  const pods = createReflector<Pod, FoundEngines>(deps, {
-    resource: { group: '', version: 'v1', plural: 'pods', namespace, labelSelector },
-    project: (pod) => podEndpoints(pod, port),
-    onItems(items) {
-      found = allEngines(items.values());
-      report();
+  return followObjects<Pod, FoundEngines>(
+    deps,
+    {
+      resource: { group: '', version: 'v1', plural: 'pods', namespace, labelSelector },
+      project: (pod) => podEndpoints(pod, port),
+      find: (items) => allEngines(items.values()),
     },
-    onProblem: report,
-    silenceTimeoutMs,
-  });
-
-  function report(): void {
-    const { listed, problem } = pods.status();
-    onReport({ ...found, listed, problem });
-  }
-
-  pods.start();
-  return { stop: () => pods.stop(), watches: () => [pods.status()] };
+    onReport,
+  );
 }
 
 /** While the pool's pods are looked for anew, because it changed, the last known addresses stay. */
@@ -158,23 +154,47 @@ function followPool(
 }
 
 function followService(
-  { silenceTimeoutMs, ...deps }: FollowDeps,
+  deps: FollowDeps,
   { namespace, name, port }: Extract<EngineSource, { kind: 'service' }>,
   onReport: OnEngines,
 ): EngineFollower {
-  let found = none;
-  const slices = createReflector<EndpointSlice, SliceEngines>(deps, {
-    resource: {
-      group: 'discovery.k8s.io',
-      version: 'v1',
-      plural: 'endpointslices',
-      namespace,
-      labelSelector: `kubernetes.io/service-name=${name}`,
+  const without = `Service "${name}" has no EndpointSlices: is there such a Service, and does it select pods?`;
+  return followObjects<EndpointSlice, SliceEngines>(
+    deps,
+    {
+      resource: {
+        group: 'discovery.k8s.io',
+        version: 'v1',
+        plural: 'endpointslices',
+        namespace,
+        labelSelector: `kubernetes.io/service-name=${name}`,
+      },
+      project: (slice) => sliceEngines(slice, port),
+      find: (items) => (items.size === 0 ? { ...none, leftOut: without } : serviceEngines(items.values())),
     },
-    project: (slice) => sliceEngines(slice, port),
+    onReport,
+  );
+}
+
+/** Objects, and what they say together of where engines are. */
+interface EngineObjects<O extends KubeObject, T> extends Pick<
+  ReflectorOptions<O, T>,
+  'resource' | 'project'
+> {
+  readonly find: (items: ReadonlyMap<string, T>) => FoundEngines;
+}
+
+function followObjects<O extends KubeObject, T>(
+  { silenceTimeoutMs, ...deps }: FollowDeps,
+  { resource, project, find }: EngineObjects<O, T>,
+  onReport: OnEngines,
+): EngineFollower {
+  let found = none;
+  const objects = createReflector<O, T>(deps, {
+    resource,
+    project,
     onItems(items) {
-      const without = `Service "${name}" has no EndpointSlices: is there such a Service, and does it select pods?`;
-      found = items.size === 0 ? { ...none, leftOut: without } : serviceEngines(items.values());
+      found = find(items);
       report();
     },
     onProblem: report,
@@ -182,10 +202,10 @@ function followService(
   });
 
   function report(): void {
-    const { listed, problem } = slices.status();
+    const { listed, problem } = objects.status();
     onReport({ ...found, listed, problem });
   }
 
-  slices.start();
-  return { stop: () => slices.stop(), watches: () => [slices.status()] };
+  objects.start();
+  return { stop: () => objects.stop(), watches: () => [objects.status()] };
 }
