@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import type { FaultInput } from '../../src/engine-sim/faults.ts';
-import { editBootstrap, fullDuplex, withoutAccessLog } from '../support/edit-bootstrap.ts';
+import { envoyWithoutAccessLog, fullDuplexEnvoy } from '../support/attached-envoys.ts';
 import { eventually } from '../support/eventually.ts';
 import { leftOver, ledger, nothingLeft } from '../support/fairness-pages.ts';
 import { startGateway, type ExchangeLine, type Gateway, type GatewayOptions } from '../support/gateway.ts';
@@ -49,24 +49,12 @@ const kinds: readonly Kind[] = [
   { path: '/v1/messages', body: { ...chat, max_tokens: 10, ...stream }, last: 'event: message_stop' },
 ];
 
-const attached: GatewayOptions = {
-  mode: 'attached',
-  editBootstrap: editBootstrap((manager) => withoutAccessLog(manager)),
-};
-const duplex: GatewayOptions = {
-  mode: 'attached',
-  editBootstrap: editBootstrap((manager) => {
-    fullDuplex(manager);
-    withoutAccessLog(manager);
-  }),
-};
-
 const gateways: readonly (readonly [string, string, GatewayOptions])[] = [
   ['the access log of the Envoy that Sluice runs', '', {}],
   ['the same, without hiding what clients did not ask for', 'usage: { hideChunk: false, sampleRate: 0 }', {}],
   ['streamed bodies', 'usage: { source: streamed }', {}],
-  ['an Envoy without access log', '', attached],
-  ['an Envoy that sends bodies FULL_DUPLEX_STREAMED', '', duplex],
+  ['an Envoy without access log', '', envoyWithoutAccessLog],
+  ['an Envoy that sends bodies FULL_DUPLEX_STREAMED', '', fullDuplexEnvoy],
 ];
 
 interface Counts {
@@ -225,8 +213,8 @@ describe('a stream that breaks off', () => {
       'that tells its usage in every chunk',
       { config: inBodies, kind: chats(steady), death: 'aborted', off: 0 },
     ],
-    ['without access log', { config: '', options: attached, kind: chats(usage), death: 'aborted', off: 0 }],
-    ['FULL_DUPLEX_STREAMED', { config: '', options: duplex, kind: chats(), death: 'aborted', off: 0 }],
+    ['without access log', { config: '', options: envoyWithoutAccessLog, kind: chats(usage), death: 'aborted', off: 0 }],
+    ['FULL_DUPLEX_STREAMED', { config: '', options: fullDuplexEnvoy, kind: chats(), death: 'aborted', off: 0 }],
     ['that only Envoy sees', { config: inLog, kind: chats(usage), death: 'failed', off: 0.1 }],
     ['of text that only Envoy sees', { config: inLog, kind: texts, death: 'failed', off: 0.1 }],
     ['of a message, which begins with a usage', { config: inLog, kind: messages, death: 'failed', off: 0.1 }],

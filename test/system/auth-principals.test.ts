@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { fullDuplexEnvoy } from '../support/attached-envoys.ts';
 import {
   ask,
   bearer,
@@ -10,7 +11,7 @@ import {
   type HeaderList,
 } from '../support/callers.ts';
 import { chatBody } from '../support/chat.ts';
-import { editBootstrap, fullDuplex, withoutAccessLog } from '../support/edit-bootstrap.ts';
+import { editBootstrap } from '../support/edit-bootstrap.ts';
 import { startGateway, type Gateway, type GatewayOptions } from '../support/gateway.ts';
 import { send, type Reply } from '../support/http-client.ts';
 import { startIssuer, type Issuer } from '../support/issuer.ts';
@@ -44,16 +45,7 @@ const signatureOf = (token: string): string => token.slice(token.lastIndexOf('.'
 describe('an engine', () => {
   const modes: readonly [string, GatewayOptions][] = [
     ['an Envoy that buffers bodies', {}],
-    [
-      'an Envoy that sends bodies FULL_DUPLEX_STREAMED',
-      {
-        mode: 'attached',
-        editBootstrap: editBootstrap((manager) => {
-          fullDuplex(manager);
-          withoutAccessLog(manager);
-        }),
-      },
-    ],
+    ['an Envoy that sends bodies FULL_DUPLEX_STREAMED', fullDuplexEnvoy],
   ];
 
   describe.each(modes)('behind %s', (_, options) => {

@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { profileSchema } from '../../src/engine-sim/profile.ts';
 import type { SimulatedEngine } from '../../src/engine-sim/server.ts';
+import { envoyWithoutAccessLog, fullDuplexEnvoy } from '../support/attached-envoys.ts';
 import { bearer, untilReady } from '../support/callers.ts';
-import { editBootstrap, fullDuplex, withoutAccessLog } from '../support/edit-bootstrap.ts';
 import { eventually } from '../support/eventually.ts';
 import {
   leftOver,
@@ -438,20 +438,8 @@ describe('shares by claim', () => {
 });
 
 const others: readonly (readonly [string, GatewayOptions])[] = [
-  [
-    'without access log',
-    { mode: 'attached', editBootstrap: editBootstrap((manager) => withoutAccessLog(manager)) },
-  ],
-  [
-    'that sends bodies FULL_DUPLEX_STREAMED',
-    {
-      mode: 'attached',
-      editBootstrap: editBootstrap((manager) => {
-        fullDuplex(manager);
-        withoutAccessLog(manager);
-      }),
-    },
-  ],
+  ['without access log', envoyWithoutAccessLog],
+  ['that sends bodies FULL_DUPLEX_STREAMED', fullDuplexEnvoy],
 ];
 
 describe.each(others)('behind an Envoy %s', (_, options) => {

@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import OpenAI from 'openai';
-import { editBootstrap, fullDuplex, withoutAccessLog } from '../support/edit-bootstrap.ts';
+import { envoyWithoutAccessLog, fullDuplexEnvoy } from '../support/attached-envoys.ts';
 import { startGateway, type Gateway, type GatewayOptions } from '../support/gateway.ts';
 import { responseOf, send, startRequest, type Reply } from '../support/http-client.ts';
 import { samples } from '../support/metrics-page.ts';
@@ -31,20 +31,8 @@ function withoutTime({ body }: Reply): string {
 
 const gateways: readonly [string, GatewayOptions][] = [
   ['the Envoy that Sluice runs', {}],
-  [
-    'an Envoy without access log',
-    { mode: 'attached', editBootstrap: editBootstrap((manager) => withoutAccessLog(manager)) },
-  ],
-  [
-    'an Envoy that sends bodies FULL_DUPLEX_STREAMED',
-    {
-      mode: 'attached',
-      editBootstrap: editBootstrap((manager) => {
-        fullDuplex(manager);
-        withoutAccessLog(manager);
-      }),
-    },
-  ],
+  ['an Envoy without access log', envoyWithoutAccessLog],
+  ['an Envoy that sends bodies FULL_DUPLEX_STREAMED', fullDuplexEnvoy],
 ];
 
 describe.each(gateways)('usage that a client did not ask for, through %s', (_, options) => {

@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { profileSchema } from '../../src/engine-sim/profile.ts';
 import type { SimulatedEngine } from '../../src/engine-sim/server.ts';
+import { envoyWithoutAccessLog, fullDuplexEnvoy } from '../support/attached-envoys.ts';
 import { bearer, untilReady } from '../support/callers.ts';
-import { editBootstrap, fullDuplex, withoutAccessLog } from '../support/edit-bootstrap.ts';
 import { eventually } from '../support/eventually.ts';
 import { leftOver, limits, nothingLeft, untilWaiting, type LimitView } from '../support/fairness-pages.ts';
 import { startGateway, type Gateway, type GatewayOptions } from '../support/gateway.ts';
@@ -380,20 +380,8 @@ describe('limits', () => {
 });
 
 const attached: readonly (readonly [string, GatewayOptions])[] = [
-  [
-    'an Envoy without access log',
-    { mode: 'attached', editBootstrap: editBootstrap((manager) => withoutAccessLog(manager)) },
-  ],
-  [
-    'an Envoy that sends bodies FULL_DUPLEX_STREAMED',
-    {
-      mode: 'attached',
-      editBootstrap: editBootstrap((manager) => {
-        fullDuplex(manager);
-        withoutAccessLog(manager);
-      }),
-    },
-  ],
+  ['an Envoy without access log', envoyWithoutAccessLog],
+  ['an Envoy that sends bodies FULL_DUPLEX_STREAMED', fullDuplexEnvoy],
 ];
 
 describe.each(attached)('limits behind %s', (_, options) => {

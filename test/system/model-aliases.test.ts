@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { createHash } from 'node:crypto';
 import type { ReceivedRequest } from '../../src/engine-sim/request-log.ts';
-import { editBootstrap, fullDuplex, withoutAccessLog } from '../support/edit-bootstrap.ts';
+import { fullDuplexEnvoy } from '../support/attached-envoys.ts';
 import { eventually } from '../support/eventually.ts';
 import { startGateway, type Gateway, type GatewayOptions } from '../support/gateway.ts';
 import { send, type Reply } from '../support/http-client.ts';
@@ -40,16 +40,7 @@ function form(model: string): Buffer {
 
 const modes: readonly [string, GatewayOptions][] = [
   ['an Envoy that buffers bodies', {}],
-  [
-    'an Envoy that sends bodies FULL_DUPLEX_STREAMED',
-    {
-      mode: 'attached',
-      editBootstrap: editBootstrap((manager) => {
-        fullDuplex(manager);
-        withoutAccessLog(manager);
-      }),
-    },
-  ],
+  ['an Envoy that sends bodies FULL_DUPLEX_STREAMED', fullDuplexEnvoy],
 ];
 
 describe.each(modes)('renamed models behind %s', (_mode, options) => {
