@@ -4,6 +4,7 @@ import { startSluice, type Child } from '../support/child.ts';
 import { eventually } from '../support/eventually.ts';
 import { createAdmin, type Admin } from './support/admin.ts';
 import { startApiServer, type ApiServer } from './support/api-server.ts';
+import { allowConfigMap } from './support/rights.ts';
 
 /** What takes longer is broken. */
 jest.setTimeout(120_000);
@@ -22,19 +23,7 @@ beforeAll(async () => {
   admin = createAdmin(server);
   kubeconfig = await server.kubeconfig('reader');
   await admin.namespace(namespace);
-  const rbac = `/apis/rbac.authorization.k8s.io/v1/namespaces/${namespace}`;
-  const rule = {
-    apiGroups: [''],
-    resources: ['configmaps'],
-    resourceNames: ['sluice'],
-    verbs: ['list', 'watch'],
-  };
-  await admin.create(`${rbac}/roles`, { metadata: { name: 'config' }, rules: [rule] });
-  await admin.create(`${rbac}/rolebindings`, {
-    metadata: { name: 'config' },
-    roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name: 'config' },
-    subjects: [{ kind: 'User', name: 'reader', apiGroup: 'rbac.authorization.k8s.io' }],
-  });
+  await allowConfigMap(admin, namespace, 'sluice', 'reader');
 });
 
 afterEach(async () => {

@@ -6,6 +6,7 @@ import { createKubeClient, type KubeClient } from '../../src/kube/kube-client.ts
 import { systemClock as clock } from '../../src/lib/clock.ts';
 import { createAdmin, type Admin } from './support/admin.ts';
 import { startApiServer, type ApiServer } from './support/api-server.ts';
+import { allowConfigMap } from './support/rights.ts';
 
 /** What takes longer is broken; most take a moment. */
 jest.setTimeout(120_000);
@@ -24,19 +25,7 @@ beforeAll(async () => {
   server = await startApiServer();
   admin = createAdmin(server);
   await admin.namespace(namespace);
-  const rbac = `/apis/rbac.authorization.k8s.io/v1/namespaces/${namespace}`;
-  const rule = {
-    apiGroups: [''],
-    resources: ['configmaps'],
-    resourceNames: ['sluice'],
-    verbs: ['list', 'watch'],
-  };
-  await admin.create(`${rbac}/roles`, { metadata: { name: 'config' }, rules: [rule] });
-  await admin.create(`${rbac}/rolebindings`, {
-    metadata: { name: 'config' },
-    roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name: 'config' },
-    subjects: [{ kind: 'User', name: 'reader', apiGroup: 'rbac.authorization.k8s.io' }],
-  });
+  await allowConfigMap(admin, namespace, 'sluice', 'reader');
   const credentials = await findCredentials({ kubeconfig: await server.kubeconfig('reader'), env: {} });
   client = createKubeClient({ credentials, userAgent: 'sluice/test' });
 });

@@ -213,8 +213,14 @@ describe('a stream that breaks off', () => {
       'that tells its usage in every chunk',
       { config: inBodies, kind: chats(steady), death: 'aborted', off: 0 },
     ],
-    ['without access log', { config: '', options: envoyWithoutAccessLog, kind: chats(usage), death: 'aborted', off: 0 }],
-    ['FULL_DUPLEX_STREAMED', { config: '', options: fullDuplexEnvoy, kind: chats(), death: 'aborted', off: 0 }],
+    [
+      'without access log',
+      { config: '', options: envoyWithoutAccessLog, kind: chats(usage), death: 'aborted', off: 0 },
+    ],
+    [
+      'FULL_DUPLEX_STREAMED',
+      { config: '', options: fullDuplexEnvoy, kind: chats(), death: 'aborted', off: 0 },
+    ],
     ['that only Envoy sees', { config: inLog, kind: chats(usage), death: 'failed', off: 0.1 }],
     ['of text that only Envoy sees', { config: inLog, kind: texts, death: 'failed', off: 0.1 }],
     ['of a message, which begins with a usage', { config: inLog, kind: messages, death: 'failed', off: 0.1 }],

@@ -2,15 +2,11 @@ import { describe, expect, it } from '@jest/globals';
 import { z } from 'zod';
 import { asymmetricAlgorithms } from '../../../src/auth/algorithms.ts';
 import { createAuthenticator } from '../../../src/auth/authenticate.ts';
-import { describeIssue } from '../../../src/config/describe-issue.ts';
 import { authNotes, authSection } from '../../../src/config/sections/auth.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
+import { sectionFaults } from './section-faults.ts';
 
-/** Each fault as `path: message`. */
-function faultsOf(section: unknown): string[] {
-  const { error } = authSection.safeParse(section);
-  return (error?.issues ?? []).map((issue) => `${issue.path.join('.')}: ${describeIssue(issue, section)}`);
-}
+const faultsOf = (section: unknown): string[] => sectionFaults(authSection, section);
 
 const jwksUri = 'https://issuer.example/jwks.json';
 const one = { issuer: 'https://issuer.example', jwksUri };

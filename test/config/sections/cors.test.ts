@@ -1,14 +1,10 @@
 import { describe, expect, it } from '@jest/globals';
 import { createCors } from '../../../src/auth/cors.ts';
-import { describeIssue } from '../../../src/config/describe-issue.ts';
 import { corsSection } from '../../../src/config/sections/cors.ts';
 import { Headers } from '../../../src/lib/headers.ts';
+import { sectionFaults } from './section-faults.ts';
 
-/** Each fault as `path: message`. */
-function faultsOf(section: unknown): string[] {
-  const { error } = corsSection.safeParse(section);
-  return (error?.issues ?? []).map((issue) => `${issue.path.join('.')}: ${describeIssue(issue, section)}`);
-}
+const faultsOf = (section: unknown): string[] => sectionFaults(corsSection, section);
 
 describe('corsSection', () => {
   it('lets no page call where nothing is written', () => {

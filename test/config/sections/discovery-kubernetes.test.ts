@@ -1,11 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
-import { describeIssue } from '../../../src/config/describe-issue.ts';
 import { discoveryKubernetesSection } from '../../../src/config/sections/discovery-kubernetes.ts';
+import { sectionFaults } from './section-faults.ts';
 
-function faultsOf(written: object): string[] {
-  const issues = discoveryKubernetesSection.safeParse(written).error?.issues ?? [];
-  return issues.map((issue) => `${issue.path.join('.')}: ${describeIssue(issue, written)}`);
-}
+const faultsOf = (written: object): string[] => sectionFaults(discoveryKubernetesSection, written);
 
 describe('discoveryKubernetesSection', () => {
   it('needs little', () => {

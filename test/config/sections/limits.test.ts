@@ -1,12 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
-import { describeIssue } from '../../../src/config/describe-issue.ts';
 import { limitNotes, limitsSection } from '../../../src/config/sections/limits.ts';
+import { sectionFaults } from './section-faults.ts';
 
-/** Path and message of every fault. */
-function faultsOf(written: unknown): string[] {
-  const issues = limitsSection.safeParse(written).error?.issues ?? [];
-  return issues.map((issue) => `${issue.path.join('.')}: ${describeIssue(issue, written)}`);
-}
+const faultsOf = (written: unknown): string[] => sectionFaults(limitsSection, written);
 
 const notStore =
   'store: is neither memory nor the URL of a Redis server: write it like redis://:password@redis:6379/0, or with rediss for TLS; in the password, write / as %2F, @ as %40 and % as %25';

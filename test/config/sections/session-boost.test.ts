@@ -1,12 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
-import { describeIssue } from '../../../src/config/describe-issue.ts';
 import { sessionBoostSection } from '../../../src/config/sections/session-boost.ts';
+import { sectionFaults } from './section-faults.ts';
 
-/** Path and message of every fault. */
-function faultsOf(written: unknown): string[] {
-  const issues = sessionBoostSection.safeParse(written).error?.issues ?? [];
-  return issues.map((issue) => `${issue.path.join('.')}: ${describeIssue(issue, written)}`);
-}
+const faultsOf = (written: unknown): string[] => sectionFaults(sessionBoostSection, written);
 
 describe('sessionBoostSection', () => {
   it('is off by default, and as in Kthena otherwise', () => {

@@ -1,13 +1,9 @@
 import { describe, expect, it } from '@jest/globals';
-import { describeIssue } from '../../../src/config/describe-issue.ts';
 import { configForm, fieldsOf } from '../../../src/config/json-schema.ts';
 import { statsSection } from '../../../src/config/sections/stats.ts';
+import { sectionFaults } from './section-faults.ts';
 
-/** Path and message of every fault. */
-function faultsOf(written: unknown): string[] {
-  const issues = statsSection.safeParse(written).error?.issues ?? [];
-  return issues.map((issue) => `${issue.path.join('.')}: ${describeIssue(issue, written)}`);
-}
+const faultsOf = (written: unknown): string[] => sectionFaults(statsSection, written);
 
 describe('statsSection', () => {
   it('says nothing by default', () => {
