@@ -3,20 +3,11 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { ConfigError } from '../../src/config/config-error.ts';
 import { loadConfig, parseConfig, parseConfigMap } from '../../src/config/load.ts';
 import { configSchema } from '../../src/config/schema.ts';
+import { faultsOf as faultsThrown } from './source/faults-of.ts';
 
-/** Each fault as `line:column path: message`. */
-function faultsOf(text: string): string[] {
-  try {
-    parseConfig(text, 'sluice.yaml');
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
-    return error.faults.map(({ line, column, path, message }) => `${line}:${column} ${path}: ${message}`);
-  }
-  return [];
-}
+const faultsOf = (text: string): string[] => faultsThrown(() => parseConfig(text, 'sluice.yaml'));
 
 describe('loadConfig()', () => {
   let folder: string;

@@ -21,6 +21,7 @@ import {
   tool,
   type KubeManifest,
 } from './support/manifests.ts';
+import { printedValues } from '../support/kthena-chart.ts';
 
 const chart = path.resolve(import.meta.dirname, '../../manifests/chart');
 
@@ -68,102 +69,29 @@ describe('the chart', () => {
 
   describe('takes what the documentation of Kthena’s networking chart prints', () => {
     const printed: readonly (readonly [name: string, values: string, expected: object])[] = [
-      [
-        'the basic configuration',
-        `
-inferGateway:
-  enabled: true
-  replicas: 1
-  image:
-    repository: ghcr.io/volcano-sh/infer-gateway
-    tag: latest
-    pullPolicy: IfNotPresent
-`,
-        { fairness: { enabled: false } },
-      ],
+      ['the basic configuration', printedValues.basic, { fairness: { enabled: false } }],
       [
         'fairness',
-        `
-inferGateway:
-  fairness:
-    # Enable fairness scheduling (default: false)
-    enabled: true
-
-    # Sliding window duration for token tracking (default: "1h")
-    # Valid formats: 1m, 5m, 10m, 30m, 1h
-    windowSize: "10m"
-
-    # Token weights for priority calculation
-    # Input token weight (default: 1.0)
-    inputTokenWeight: 1.0
-
-    # Output token weight (default: 2.0)
-    # Typically higher than input weight due to generation cost
-    outputTokenWeight: 2.0
-`,
+        printedValues.commented,
         { fairness: { enabled: true, windowSizeMs: 600_000, inputTokenWeight: 1, outputTokenWeight: 2 } },
       ],
       [
         'the development environment',
-        `
-inferGateway:
-  fairness:
-    enabled: true
-    windowSize: "2m"          # Short window for quick feedback
-    inputTokenWeight: 1.0     # Equal weights for simplicity
-    outputTokenWeight: 1.0
-`,
+        printedValues.development,
         { fairness: { enabled: true, windowSizeMs: 120_000, inputTokenWeight: 1, outputTokenWeight: 1 } },
       ],
       [
         'the production environment',
-        `
-inferGateway:
-  fairness:
-    enabled: true
-    windowSize: "10m"         # Balanced window size
-    inputTokenWeight: 1.0     # Realistic cost ratios
-    outputTokenWeight: 2.5
-`,
+        printedValues.production,
         { fairness: { enabled: true, windowSizeMs: 600_000, inputTokenWeight: 1, outputTokenWeight: 2.5 } },
       ],
       [
         'the cost-sensitive environment',
-        `
-inferGateway:
-  fairness:
-    enabled: true
-    windowSize: "30m"         # Longer window for stability
-    inputTokenWeight: 1.0     # High output weight for cost control
-    outputTokenWeight: 4.0
-`,
+        printedValues.costSensitive,
         { fairness: { enabled: true, windowSizeMs: 1_800_000, inputTokenWeight: 1, outputTokenWeight: 4 } },
       ],
-      [
-        'TLS',
-        `
-inferGateway:
-  tls:
-    enabled: true
-    dnsName: "your-domain.com"
-    secretName: "infer-gateway-tls"
-`,
-        {},
-      ],
-      [
-        'resources',
-        `
-inferGateway:
-  resource:
-    limits:
-      cpu: 500m
-      memory: 512Mi
-    requests:
-      cpu: 100m
-      memory: 128Mi
-`,
-        {},
-      ],
+      ['TLS', printedValues.tls, {}],
+      ['resources', printedValues.resource, {}],
     ];
 
     it.each(printed)('%s', async (_, values, expected) => {

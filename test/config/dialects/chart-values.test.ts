@@ -5,6 +5,7 @@ import type { Dialect } from '../../../src/config/dialects/dialect.ts';
 import { fairnessSection } from '../../../src/config/sections/fairness.ts';
 import { sessionBoostSection } from '../../../src/config/sections/session-boost.ts';
 import type { Written } from '../../../src/config/written.ts';
+import { printedValues } from '../../support/kthena-chart.ts';
 
 /** The content of a values file, and the dialect that it is written in. */
 function read(text: string): { root: Written; dialect: Dialect | undefined } {
@@ -26,75 +27,7 @@ function findings(text: string): string[] {
   });
 }
 
-/** The examples of the networking chart's page. */
-const basic = `
-inferGateway:
-  enabled: true
-  replicas: 1
-  image:
-    repository: ghcr.io/volcano-sh/infer-gateway
-    tag: latest
-    pullPolicy: IfNotPresent
-`;
-const commented = `
-inferGateway:
-  fairness:
-    # Enable fairness scheduling (default: false)
-    enabled: true
-
-    # Sliding window duration for token tracking (default: "1h")
-    # Valid formats: 1m, 5m, 10m, 30m, 1h
-    windowSize: "10m"
-
-    # Token weights for priority calculation
-    # Input token weight (default: 1.0)
-    inputTokenWeight: 1.0
-
-    # Output token weight (default: 2.0)
-    # Typically higher than input weight due to generation cost
-    outputTokenWeight: 2.0
-`;
-const development = `
-inferGateway:
-  fairness:
-    enabled: true
-    windowSize: "2m"          # Short window for quick feedback
-    inputTokenWeight: 1.0     # Equal weights for simplicity
-    outputTokenWeight: 1.0
-`;
-const production = `
-inferGateway:
-  fairness:
-    enabled: true
-    windowSize: "10m"         # Balanced window size
-    inputTokenWeight: 1.0     # Realistic cost ratios
-    outputTokenWeight: 2.5
-`;
-const costSensitive = `
-inferGateway:
-  fairness:
-    enabled: true
-    windowSize: "30m"         # Longer window for stability
-    inputTokenWeight: 1.0     # High output weight for cost control
-    outputTokenWeight: 4.0
-`;
-const tls = `
-inferGateway:
-  tls:
-    enabled: true
-    dnsName: "your-domain.com"
-    secretName: "infer-gateway-tls"
-`;
-const resource = `
-inferGateway:
-  resource:
-    limits:
-      cpu: 500m
-      memory: 512Mi
-    requests:
-      cpu: 100m
-      memory: 128Mi
-`;
+const { basic, commented, development, production, costSensitive, tls, resource } = printedValues;
 /** helm install --set networking.inferGateway.fairness.enabled=true and so on. */
 const setByFlags = `
 networking:

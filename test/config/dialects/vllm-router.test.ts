@@ -1,18 +1,9 @@
 import { describe, expect, it } from '@jest/globals';
-import { ConfigError } from '../../../src/config/config-error.ts';
 import { staticRouteSpec, vllmRouter, vllmRouterByModel } from '../../../src/config/dialects/vllm-router.ts';
 import { parseConfig } from '../../../src/config/load.ts';
+import { faultsOf as faultsThrown } from '../source/faults-of.ts';
 
-/** Each fault as `line:column path: message`. */
-function faultsOf(text: string): string[] {
-  try {
-    parseConfig(text, 'dynamic.yaml');
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
-    return error.faults.map(({ line, column, path, message }) => `${line}:${column} ${path}: ${message}`);
-  }
-  return [];
-}
+const faultsOf = (text: string): string[] => faultsThrown(() => parseConfig(text, 'dynamic.yaml'));
 
 /** The engines that a text names, and the scorers with their weights. */
 function read(text: string) {

@@ -2,21 +2,14 @@ import { describe, expect, it } from '@jest/globals';
 import { ConfigError } from '../../../src/config/config-error.ts';
 import { loadConfig, parseConfig } from '../../../src/config/load.ts';
 import { createRegistry } from '../../../src/scheduling/registry.ts';
+import { faultsOf as faultsThrown } from '../source/faults-of.ts';
 
 const profileOf = (text: string) => parseConfig(text, 'f').config.scheduler.profile;
 const registry = createRegistry();
 const filters = registry.names('filter').join(', ');
 const scorers = registry.names('scorer').join(', ');
 
-function faultsOf(text: string): string[] {
-  try {
-    parseConfig(text, 'f');
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
-    return error.faults.map(({ line, column, path, message }) => `${line}:${column} ${path}: ${message}`);
-  }
-  return [];
-}
+const faultsOf = (text: string): string[] => faultsThrown(() => parseConfig(text, 'f'));
 
 /** The scheduler of the router documentation, as it stands there. */
 const documented = `pluginConfig:
